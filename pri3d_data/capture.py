@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,15 @@ class Frame:
     depth_to_world: NDArray[np.float64] | None
 
 
+class LostFrame(NamedTuple):
+    """A frame that a reader left out when it listed a capture's frames, and why."""
+
+    frame: int
+    file: str
+    offset: int
+    reason: str
+
+
 @dataclass(frozen=True)
 class Failure:
     """Something of a scene that could not be built, and why: a row of the ``failures`` table.
@@ -94,8 +103,8 @@ class Capture(Protocol):
         ...
 
     @property
-    def lost(self) -> Sequence[tuple[int, str, int, str]]:
-        """Frames left out when listing: (frame, file, offset, reason)."""
+    def lost(self) -> Sequence[LostFrame]:
+        """Frames left out when listing."""
         ...
 
     @property

@@ -17,7 +17,7 @@ class UsageError(Pri3DError):
 
 
 class StorageError(Pri3DError):
-    """The place we write to or read from refused (full disk, rights, lock); the job stops and can be resumed."""
+    """The place we write to refused (full disk, rights, lock); the job stops and can be resumed."""
 
     exit_status = 3
 

@@ -1,1 +1,1 @@
-"""The trainer: networks, losses, the loop, checkpoints and the `pri3d-train` command, over streamed shards."""
+"""The trainer: networks, losses, the loop, checkpoints and the `pri3d-train` command, over shards."""

@@ -1,0 +1,8 @@
+"""Every data set that `pri3d-data build` knows."""
+
+from __future__ import annotations
+
+from pipelines.dataset import DataSet
+from pipelines.scannet import SCANNET
+
+DATASETS: dict[str, DataSet] = {dataset.name: dataset for dataset in (SCANNET,)}

@@ -1,0 +1,243 @@
+"""The stages of posed RGB-D captures: frames, overlap, geometry, bundle.
+
+Every stage opens the capture itself and reads just what it needs, so nothing large travels between stages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.parameters import OverlapRule, SceneParameters
+from pipelines.stage import Stage
+from pri3d_data.backproject import backproject
+from pri3d_data.capture import Capture, EncodedImage, Failure, Frame
+from pri3d_data.errors import DataError
+from pri3d_data.frustum import frustum_box, whole_metre_box
+from pri3d_data.images import (
+    decode_color,
+    encode_depth_png,
+    encode_jpeg,
+    encode_png_color,
+    resize_area,
+    resize_nearest,
+)
+from pri3d_data.overlap import match_counts
+from pri3d_data.voxels import occupied_voxels, voxel_means
+from shards import schema
+from shards.bundle import Bundle, FrameSample, Geometry, PairRows, make_bundle
+
+
+class SceneFiles(Protocol):
+    """What a data set's scene must at least say of itself; its other fields are its reader's business."""
+
+    @property
+    def scene(self) -> str:
+        """The scene's name."""
+        ...
+
+
+OpenCapture = Callable[[SceneFiles, SceneParameters], Capture]
+
+
+@dataclass(frozen=True)
+class EncodedFrames:
+    """Frames ready to store, and those that cannot be."""
+
+    samples: tuple[FrameSample, ...]
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class SceneOverlap:
+    """Pairs that overlap enough, and frames nothing could be counted on."""
+
+    pairs: PairRows
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class SceneGeometry:
+    """The surface on the grid; None, with its reason, where there is none."""
+
+    geometry: Geometry | None
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
+class BuiltScene:
+    """A finished scene; no bundle where none of its frames could be used."""
+
+    bundle: Bundle | None
+    failures: tuple[Failure, ...]
+
+
+def rgbd_stages(dataset: str, open_capture: OpenCapture) -> tuple[Stage, ...]:
+    """The stages of a data set whose captures have posed colour, depth and a surface."""
+    return (
+        Stage("frames", partial(encode_frames, open_capture)),
+        Stage("overlap", partial(count_overlap, open_capture)),
+        Stage("geometry", partial(quantise_geometry, open_capture)),
+        Stage("bundle", partial(bundle_scene, dataset), needs=("frames", "overlap", "geometry")),
+    )
+
+
+def encode_frames(open_capture: OpenCapture, scene: SceneFiles, parameters: SceneParameters) -> EncodedFrames:
+    """Every usable frame with its images in the form they are stored in, and its chunk box."""
+    samples, failures = [], []
+    with open_capture(scene, parameters) as capture:
+        failures += [
+            Failure(scene.scene, lost.frame, "index", lost.file, lost.offset, lost.reason)
+            for lost in capture.lost
+        ]
+        for frame in capture.frames:
+            try:
+                samples.append(_encode(capture, frame, parameters))
+            except DataError as error:
+                failures.append(_failure(scene.scene, frame, "frames", error))
+    return EncodedFrames(tuple(samples), tuple(failures))
+
+
+def count_overlap(open_capture: OpenCapture, scene: SceneFiles, parameters: SceneParameters) -> SceneOverlap:
+    """Pairs of the scene by the preset's rule (paper, section 3.1), on the capture's own depth images."""
+    rule = parameters.rules.overlap
+    numbers, clouds, failures = [], [], []
+    with open_capture(scene, parameters) as capture:
+        # Points are float32 from a whole-metre origin near the scene, exact to micrometres anywhere on Earth.
+        origin = np.round(capture.frames[0].camera_to_world[:3, 3]) if capture.frames else np.zeros(3)
+        for frame in capture.frames:
+            try:
+                depth = _measured(capture, frame)
+            except DataError as error:
+                failures.append(_failure(scene.scene, frame, "overlap", error))
+                continue
+            assert frame.depth_camera is not None
+            assert frame.depth_to_world is not None
+            camera = frame.depth_camera.vector
+            cloud = backproject(depth, capture.depth_unit_m, camera, frame.depth_to_world, origin)
+            clouds.append(voxel_means(cloud, rule.voxel_m) if rule.voxel_m else cloud)
+            numbers.append(frame.index)
+    points = np.array([len(cloud) for cloud in clouds], dtype=np.int64)
+    starts = np.concatenate([[0], np.cumsum(points)]).astype(np.int64)
+    cloud = np.concatenate(clouds) if clouds else np.zeros((0, 3), np.float32)
+    clouds.clear()
+    try:
+        counts = match_counts(cloud, starts, rule.radius_m)
+    except ValueError as error:
+        raise DataError(f"{error}.") from error
+    return SceneOverlap(_pairs(np.array(numbers, np.int64), points, counts, rule), tuple(failures))
+
+
+def quantise_geometry(
+    open_capture: OpenCapture, scene: SceneFiles, parameters: SceneParameters
+) -> SceneGeometry:
+    """The scene's surface as occupied voxels. A scene without one is still worth its frames and pairs."""
+    try:
+        with open_capture(scene, parameters) as capture:
+            surface = capture.surface()
+        voxels, colors = occupied_voxels(surface.points_world, surface.colors, parameters.voxel_m)
+    except DataError as error:
+        return SceneGeometry(None, (_failure(scene.scene, None, "geometry", error),))
+    except ValueError as error:
+        return SceneGeometry(None, (Failure(scene.scene, -1, "geometry", "", -1, f"{error}."),))
+    return SceneGeometry(Geometry(voxels, colors, parameters.voxel_m), ())
+
+
+def bundle_scene(
+    dataset: str,
+    scene: SceneFiles,
+    parameters: SceneParameters,
+    frames: EncodedFrames,
+    overlap: SceneOverlap,
+    geometry: SceneGeometry,
+) -> BuiltScene:
+    """Frames that came through both stages, pairs between them, and the geometry, laid out as tar members."""
+    del parameters
+    failures = {(f.frame, f.file, f.offset): f for f in reversed(frames.failures + overlap.failures)}
+    failures |= {(f.frame, f.file, f.offset): f for f in geometry.failures}
+    bad = {failure.frame for failure in overlap.failures}
+    samples = [sample for sample in frames.samples if sample.frame not in bad]
+    if not samples:
+        lost = Failure(scene.scene, -1, "bundle", "", -1, "none of the scene's frames could be used")
+        return BuiltScene(None, (*failures.values(), lost))
+    pairs = overlap.pairs.among([sample.frame for sample in samples])
+    bundle = make_bundle(scene.scene, dataset, samples, pairs, geometry.geometry)
+    return BuiltScene(bundle, tuple(failures.values()))
+
+
+def _encode(capture: Capture, frame: Frame, parameters: SceneParameters) -> FrameSample:
+    depth = _measured(capture, frame)
+    assert frame.depth_camera is not None
+    assert frame.depth_to_world is not None
+    box = frustum_box if parameters.rules.chunk_box == "frustum" else whole_metre_box
+    chunk_box = box(depth, capture.depth_unit_m, frame.depth_camera, frame.depth_to_world)
+    points = int(np.count_nonzero(depth))
+    encoded = capture.color(frame)
+    camera, depth_camera = frame.camera, frame.depth_camera
+    if parameters.image_size is None:
+        color, member = _native_color(encoded)
+    else:
+        height, width = parameters.image_size
+        color = encode_jpeg(resize_area(decode_color(encoded), width, height), parameters.jpeg_quality)
+        member = schema.COLOR_JPEG
+        depth = resize_nearest(depth, width, height)
+        camera, depth_camera = camera.resized(width, height), depth_camera.subsampled(width, height)
+    return FrameSample(
+        frame.index,
+        frame.timestamp_us,
+        color,
+        member,
+        camera,
+        frame.camera_to_world,
+        encode_depth_png(depth),
+        depth_camera,
+        frame.depth_to_world,
+        capture.depth_unit_m,
+        chunk_box,
+        points,
+    )
+
+
+def _native_color(encoded: EncodedImage) -> tuple[bytes, str]:
+    # Decoded even though the bytes are kept: a broken image is to be found now, not by a trainer in a month.
+    pixels = decode_color(encoded)
+    if encoded.codec == "jpeg":
+        return encoded.data, schema.COLOR_JPEG
+    return (encoded.data if encoded.codec == "png" else encode_png_color(pixels)), schema.COLOR_PNG
+
+
+def _measured(capture: Capture, frame: Frame) -> NDArray[np.uint16]:
+    if frame.depth_camera is None or frame.depth_to_world is None:
+        raise DataError("the frame has no depth image.", frame=frame.index)
+    depth = capture.depth(frame)
+    if not depth.any():
+        raise DataError("nothing was measured: its depth image is all zero.", frame=frame.index)
+    return depth
+
+
+def _pairs(
+    numbers: NDArray[np.int64], points: NDArray[np.int64], counts: NDArray[np.int64], rule: OverlapRule
+) -> PairRows:
+    ends = np.array(list(combinations(range(len(numbers)), 2)), dtype=np.int64).reshape(-1, 2)
+    a, b = ends[:, 0], ends[:, 1]
+    matched = np.stack([counts[a, b], counts[b, a]], axis=1)
+    sizes = points[ends]
+    if rule.score == "union":
+        overlap = matched.sum(axis=1) / np.maximum(sizes.sum(axis=1), 1)
+    else:
+        overlap = (matched / np.maximum(sizes, 1)).max(axis=1, initial=0.0)
+    keep = overlap >= rule.at_least
+    return PairRows(numbers[ends[keep]], sizes[keep], matched[keep], overlap[keep])
+
+
+def _failure(scene: str, frame: Frame | None, stage: str, error: DataError) -> Failure:
+    number = frame.index if frame is not None else -1
+    return Failure(
+        scene, number, stage, error.file, -1 if error.offset is None else error.offset, error.reason
+    )

@@ -1,0 +1,57 @@
+"""Decoded frames kept for as long as their scene is visited, within a stated amount of memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from pri3d_data.byte_source import ByteSource
+from shards.frames import StoredFrame, decode_frame
+from shards.pair_index import PairIndex
+
+_OPEN_SHARDS = 32
+
+
+class FrameCache:
+    """Decoded frames, the least recently used dropped when they outgrow their memory.
+
+    Args:
+        index: where frames lie.
+        limit_bytes: memory for decoded pixels. It should hold the frames of as many scenes as the caller
+            serves lanes; with less, frames are decoded more than once a visit.
+    """
+
+    def __init__(self, index: PairIndex, limit_bytes: int) -> None:
+        self._index = index
+        self._limit = limit_bytes
+        self._frames: OrderedDict[int, StoredFrame] = OrderedDict()
+        self._open: OrderedDict[int, ByteSource] = OrderedDict()
+        self._bytes = 0
+        self.decoded = 0
+        self.bytes_read = 0
+
+    def get(self, row: int) -> StoredFrame:
+        """The frame of a row of the frames table, decoded now or earlier."""
+        frame = self._frames.get(row)
+        if frame is not None:
+            self._frames.move_to_end(row)
+            return frame
+        index = self._index
+        shard = int(index.frame_shard[row])
+        offset, size = int(index.frame_offset[row]), int(index.frame_bytes[row])
+        frame = decode_frame(self._shard(shard).read(offset, size), index.shards[shard], offset)
+        self.decoded += 1
+        self.bytes_read += size
+        self._frames[row] = frame
+        self._bytes += frame.nbytes
+        while self._bytes > self._limit and len(self._frames) > 2:
+            self._bytes -= self._frames.popitem(last=False)[1].nbytes
+        return frame
+
+    def _shard(self, shard: int) -> ByteSource:
+        source = self._open.get(shard)
+        if source is None:
+            source = self._open[shard] = ByteSource(self._index.shards[shard])
+            if len(self._open) > _OPEN_SHARDS:
+                self._open.popitem(last=False)[1].close()
+        self._open.move_to_end(shard)
+        return source

@@ -1,0 +1,84 @@
+"""Tables joined once, so that a pair's number leads straight to the bytes of its two frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pri3d_data.errors import DataError, UsageError
+from shards.dataset import Dataset
+
+
+class PairIndex:
+    """Tables of some data sets, joined: for every pair, which frames, and for every frame, which bytes.
+
+    Args:
+        datasets: folders or URLs that `pri3d-data build` wrote.
+        scenes: keeps a scene where it returns True; None keeps all.
+
+    Raises:
+        UsageError: nothing is left to stream.
+        DataError: a table is broken, or a pair names a frame that is not there.
+    """
+
+    def __init__(self, datasets: Sequence[str], scenes: Callable[[str], bool] | None = None) -> None:
+        self.scene_names: list[str] = []
+        self.shards: list[str] = []
+        frame_parts: list[tuple[NDArray[np.int64], ...]] = []
+        pair_parts: list[tuple[NDArray[np.int64], ...]] = []
+        frames_before = 0
+        for root in datasets:
+            dataset = Dataset(root)
+            frames = dataset.table("frames", ["scene", "frame", "shard", "offset", "bytes"])
+            pairs = dataset.table("pairs", ["scene", "frame_a", "frame_b"])
+            names = sorted(set(pc.unique(frames["scene"]).to_pylist()))
+            shards = pc.unique(frames["shard"]).to_pylist()
+            scene_of_frame = _codes(frames["scene"].to_pylist(), names)
+            shard_of_frame = _codes(frames["shard"].to_pylist(), shards) + len(self.shards)
+            number, offset, size = (frames[c].to_numpy() for c in ("frame", "offset", "bytes"))
+            scene_of_pair = _codes(pairs["scene"].to_pylist(), names)
+            a, b = pairs["frame_a"].to_numpy(), pairs["frame_b"].to_numpy()
+            place = (scene_of_frame << 32) | number
+            order = np.argsort(place)
+            ends = [_find(place[order], (scene_of_pair << 32) | frame, root) for frame in (a, b)]
+            row_a, row_b = (order[end] + frames_before for end in ends)
+            if scenes is not None:
+                keep = np.array([scenes(name) for name in names], dtype=bool)[scene_of_pair]
+                scene_of_pair, row_a, row_b = scene_of_pair[keep], row_a[keep], row_b[keep]
+            frame_parts.append((scene_of_frame + len(self.scene_names), number, shard_of_frame, offset, size))
+            pair_parts.append((scene_of_pair + len(self.scene_names), row_a, row_b))
+            frames_before += len(number)
+            self.scene_names += names
+            self.shards += [dataset.store.url(shard) for shard in shards]
+        self.frame_scene, self.frame_number, self.frame_shard, self.frame_offset, self.frame_bytes = (
+            np.concatenate(column) for column in zip(*frame_parts, strict=True)
+        )
+        columns = [np.concatenate(column) for column in zip(*pair_parts, strict=True)]
+        by_scene = np.argsort(columns[0], kind="stable")
+        self.pair_scene = columns[0][by_scene].astype(np.int32)
+        self.pair_a, self.pair_b = columns[1][by_scene], columns[2][by_scene]
+        if len(self.pair_scene) == 0:
+            raise UsageError(
+                f"No pairs to stream from {', '.join(datasets)}: the scenes asked for are not there, or no "
+                "two of their frames overlap enough. `pri3d-data stats` shows what is in a data set."
+            )
+
+
+def _codes(values: list[str], names: list[str]) -> NDArray[np.int64]:
+    code = {name: i for i, name in enumerate(names)}
+    try:
+        return np.array([code[value] for value in values], dtype=np.int64)
+    except KeyError as error:
+        raise DataError(f"the pairs table names the scene {error}, the frames table does not.") from error
+
+
+def _find(ordered: NDArray[np.int64], wanted: NDArray[np.int64], root: str) -> NDArray[np.int64]:
+    at = np.searchsorted(ordered, wanted)
+    if len(wanted) and (len(ordered) == 0 or (ordered[np.minimum(at, len(ordered) - 1)] != wanted).any()):
+        raise DataError(
+            "a pair names a frame that the frames table lacks.", file=root, remedy="Run `pri3d-data verify`."
+        )
+    return at
