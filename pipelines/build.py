@@ -34,8 +34,8 @@ _PACKAGES = ("numpy", "numba", "pyarrow", "dask", "opencv-python-headless", "sim
 class Watcher(Protocol):
     """Whoever shows a build's progress."""
 
-    def started(self, plan: BuildPlan, cluster: Cluster) -> None:
-        """Work begins."""
+    def started(self, plan: BuildPlan, cluster: Cluster, steps: int) -> None:
+        """Work begins; ``steps`` stages will end, the last of each scene counted."""
         ...
 
     def stage_done(self, scene: str, stage: str) -> None:
@@ -102,7 +102,7 @@ def build(
         run = _Run(request, store, plan, watcher)
         if plan.todo or not run.is_published():
             with open_cluster(workers, scheduler) as cluster:
-                watcher.started(plan, cluster)
+                watcher.started(plan, cluster, len(plan.todo) * (len(request.dataset.stages) + 1))
                 run.work(Engine(cluster.client, cluster.workers))
         return run.finish()
 

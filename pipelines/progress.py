@@ -23,7 +23,6 @@ from pipelines.record import SceneRecord
 from pipelines.shard_writing import StagedShard
 
 _QUIET_SECONDS = 10.0
-# frames, overlap, geometry, bundle, save: scenes move the bar in fifths, so that one long scene is seen to move.
 _MB = 1e6
 
 
@@ -50,7 +49,7 @@ class BuildProgress:
         self._start = self._last_line = time.monotonic()
         self._scenes = self._total = self._frames = self._pairs = self._bytes = self._failures = 0
 
-    def started(self, plan: BuildPlan, cluster: Cluster) -> None:
+    def started(self, plan: BuildPlan, cluster: Cluster, steps: int) -> None:
         """Say what will be done and where."""
         for line in plan.changed:
             self._console.print(f"[yellow]![/] {line}")
@@ -61,7 +60,7 @@ class BuildProgress:
             + (f" Dashboard: {cluster.dashboard}" if cluster.dashboard else "")
         )
         self._total = len(plan.todo)
-        self._steps = self._bar.add_task("steps", total=None, rates="")
+        self._steps = self._bar.add_task("steps", total=steps, rates="")
         self._task = self._bar.add_task("scenes", total=self._total, rates="")
         self._start = time.monotonic()
         if self._live is not None:
@@ -74,6 +73,7 @@ class BuildProgress:
     def scene_done(self, scene: str, record: SceneRecord | None, failures: int) -> None:
         """Count a scene."""
         self._scenes += 1
+        self._bar.update(self._steps, advance=1)
         self._failures += failures
         if record is not None:
             self._frames += len(record.frames["frame"])
@@ -124,7 +124,7 @@ def print_summary(console: Console, output: str, summary: BuildSummary) -> None:
             text = f"{failure.stage}: {failure.reason}"
             reasons[text] = reasons.get(text, 0) + 1
         console.print(
-            f"[yellow]{len(summary.failures)} failures[/] (table 'failures' has each with its place):"
+            f"[yellow]{len(summary.failures)} failures[/] (each with its place in the table 'failures'):"
         )
         for text, count in sorted(reasons.items(), key=lambda item: -item[1])[:8]:
             console.print(f"  {count} × {text}", highlight=False, markup=False)

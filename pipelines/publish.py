@@ -9,10 +9,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.record import TIMINGS_FILE, WORK, SceneRecord
+from pipelines.record import WORK, SceneRecord
 from pipelines.shard_writing import StagedShard
 from pri3d_data.capture import Failure
-from shards.schema import DATASET_FILE, TABLES, shard_name, table_name
+from shards.schema import DATASET_FILE, TABLES, TIMINGS_FILE, shard_name, table_name
 from shards.store import Store
 from shards.tables import make_table, table_bytes
 

@@ -11,10 +11,10 @@ import pyarrow as pa
 from pri3d_data.capture import Failure
 from pri3d_data.errors import DataError
 from shards.dataset import Dataset
+from shards.schema import TIMINGS_FILE
 from shards.store import Store
 
 WORK = ".build"
-TIMINGS_FILE = "timings.json"
 
 
 @dataclass(frozen=True)

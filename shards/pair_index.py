@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pri3d_data.errors import DataError, UsageError
+from pri3d_data.errors import DataError
 from shards.dataset import Dataset
 
 
@@ -20,7 +20,6 @@ class PairIndex:
         scenes: keeps a scene where it returns True; None keeps all.
 
     Raises:
-        UsageError: nothing is left to stream.
         DataError: a table is broken, or a pair names a frame that is not there.
     """
 
@@ -60,11 +59,6 @@ class PairIndex:
         by_scene = np.argsort(columns[0], kind="stable")
         self.pair_scene = columns[0][by_scene].astype(np.int32)
         self.pair_a, self.pair_b = columns[1][by_scene], columns[2][by_scene]
-        if len(self.pair_scene) == 0:
-            raise UsageError(
-                f"No pairs to stream from {', '.join(datasets)}: the scenes asked for are not there, or no "
-                "two of their frames overlap enough. `pri3d-data stats` shows what is in a data set."
-            )
 
 
 def _codes(values: list[str], names: list[str]) -> NDArray[np.int64]:

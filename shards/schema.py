@@ -16,6 +16,8 @@ VERSION = 1
 DATASET_FILE = "dataset.json"
 SHARD_FOLDER = "shards"
 TABLE_FOLDER = "tables"
+# Seconds each stage took, scene by scene; the one file that differs between equal builds.
+TIMINGS_FILE = "timings.json"
 
 # Members of a frame's sample: `<scene>/<frame>.<member>`.
 COLOR_JPEG = "color.jpg"

@@ -50,7 +50,11 @@ class Store:
             self._fs.invalidate_cache()
             if not self.exists(folder):
                 return []
-            names = (str(e["name"]) for e in self._fs.ls(f"{self._top}/{folder}") if e["type"] == "file")
+            names = (
+                str(e["name"])
+                for e in self._fs.ls(f"{self._top}/{folder}", detail=True)
+                if e["type"] == "file"
+            )
             return sorted(name.rsplit("/", 1)[-1] for name in names)
 
     def read(self, path: str) -> bytes:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pri3d_data.errors import UsageError
 from pri3d_data.matches import sample_matches
 from shards.epoch import epoch_order, lanes_for
 from shards.frame_cache import FrameCache
+from shards.frames import StoredFrame
 from shards.pair_index import PairIndex
 
 MATCH_RADIUS_M = 0.02
@@ -46,6 +48,9 @@ class PairStream:
         pairs_per_visit: most pairs taken from a scene at a time.
         cache_mb: memory for decoded frames in every process that iterates.
         scenes: keeps a scene where it returns True.
+
+    Raises:
+        UsageError: there are no pairs to stream.
     """
 
     def __init__(
@@ -60,6 +65,11 @@ class PairStream:
         scenes: Callable[[str], bool] | None = None,
     ) -> None:
         self.index = PairIndex(datasets, scenes)
+        if len(self.index.pair_scene) == 0:
+            raise UsageError(
+                f"No pairs to stream from {', '.join(datasets)}: the scenes asked for are not there, or no "
+                "two of their frames overlap enough. `pri3d-data stats` shows what is in a data set."
+            )
         self.seed = seed
         self.matches = matches
         self.pairs_per_visit = pairs_per_visit
@@ -84,7 +94,19 @@ class PairStream:
         index = self.index
         a, b = cache.get(int(index.pair_a[number])), cache.get(int(index.pair_b[number]))
         scene = index.scene_names[int(index.pair_scene[number])]
-        name = f"{self.seed}/{epoch}/{scene}/{a.frame}/{b.frame}".encode()
-        seed = int.from_bytes(hashlib.blake2b(name, digest_size=7).digest(), "little")
-        matches = sample_matches(a.view, b.view, MATCH_RADIUS_M, self.matches, seed)
-        return Pair(scene, a.frame, b.frame, a.image, b.image, matches)
+        return match_pair(scene, a, b, self.matches, f"{self.seed}/{epoch}")
+
+
+def match_pair(scene: str, a: StoredFrame, b: StoredFrame, matches: int, draw: str) -> Pair:
+    """Two decoded frames as a sample.
+
+    Args:
+        scene: their scene.
+        a, b: the frames.
+        matches: most matches to carry.
+        draw: names the random draw; the same name draws the same matches of the same pair.
+    """
+    name = f"{draw}/{scene}/{a.frame}/{b.frame}".encode()
+    seed = int.from_bytes(hashlib.blake2b(name, digest_size=7).digest(), "little")
+    found = sample_matches(a.view, b.view, MATCH_RADIUS_M, matches, seed)
+    return Pair(scene, a.frame, b.frame, a.image, b.image, found)

@@ -1,0 +1,53 @@
+"""`pri3d-data synth DATASET`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from pri3d_data.synth.scannet import ScanNetSynth, write_scannet
+
+
+@click.group("synth")
+def command() -> None:
+    """Write made-up raw captures, byte for byte as a data set's authors publish theirs.
+
+    Rooms with known surfaces, cameras and labels: for trying things out without a licence, and for tests that
+    know the true answer.
+    """
+
+
+@command.command("scannet")
+@click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path), metavar="RAW")
+@click.option("--scenes", type=click.IntRange(min=1), default=4, show_default=True, help="Captures to make.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--frames", type=click.IntRange(min=1), default=120, show_default=True, help="Frames a capture."
+)
+@click.option(
+    "--noise/--no-noise", default=False, show_default=True, help="Sensor noise in depth and colour."
+)
+@click.option("--holes/--no-holes", default=False, show_default=True, help="Holes in the depth images.")
+def scannet(output: Path, scenes: int, seed: int, frames: int, noise: bool, holes: bool) -> None:
+    """Write SCENES procedural ScanNet scans: .sens, .txt, mesh, 2D labels and instances.
+
+    \b
+    pri3d-data synth scannet --output RAW --scenes 4
+    pri3d-data build scannet --input RAW --output OUT --stride 5
+    """
+    write_rooms(output, scenes, seed, ScanNetSynth(frames=frames, noise=noise, holes=holes))
+    click.echo(f"{scenes} scans in {output / 'scans'}")
+
+
+def write_rooms(output: Path, scenes: int, seed: int, spec: ScanNetSynth) -> None:
+    """Write captures with a progress bar on standard error."""
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("rendering", total=scenes * spec.frames)
+
+        def rendered(scene: str, frame: int, frames: int) -> None:
+            progress.update(task, advance=1, description=f"rendering {scene}")
+
+        write_scannet(output, scenes=scenes, seed=seed, spec=spec, on_frame=rendered)

@@ -1,0 +1,209 @@
+"""Every byte of a data set against what was written down about it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from pri3d_data.errors import DataError
+from shards import schema, tar
+from shards.dataset import Dataset
+from shards.frames import decode_frame
+from shards.schema import TABLES
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that is not as it was written.
+
+    Attributes:
+        file: below the output folder.
+        sample: WebDataset key, where one sample is meant.
+        reason: what is wrong.
+    """
+
+    file: str
+    sample: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}{f' [{self.sample}]' if self.sample else ''}: {self.reason}"
+
+    def described(self) -> dict[str, str]:
+        """JSON-ready."""
+        return asdict(self)
+
+
+def verify(dataset: Dataset, seen: Callable[[int], None] = lambda size: None) -> Iterator[Problem]:
+    """Check tables, shards and every sample in them.
+
+    Shards are compared with their sha256 and walked sample by sample; every image is decoded, every array
+    parsed, and what the tables say of a sample is compared with where and what it is. Problems are yielded as
+    they are found, so a broken shard does not hide the next.
+
+    Args:
+        dataset: what to check.
+        seen: told the size of every shard once it is done.
+    """
+    tables: dict[str, pa.Table] = {}
+    for name, wanted in TABLES.items():
+        try:
+            tables[name] = dataset.table(name)
+            if not tables[name].schema.equals(wanted):
+                yield Problem(schema.table_name(name), "", "its columns are not those of the format.")
+                return
+        except DataError as error:
+            yield Problem(schema.table_name(name), "", error.reason)
+    if len(tables) < len(TABLES):
+        return
+    yield from _totals(dataset, tables)
+    rows = {name: _by_shard(tables[name]) for name in ("scenes", "frames")}
+    pairs = _pairs_by_scene(tables["pairs"])
+    listed = tables["shards"].to_pylist()
+    there = set(dataset.store.list(schema.SHARD_FOLDER))
+    for extra in sorted(there - {row["shard"].rpartition("/")[2] for row in listed}):
+        yield Problem(f"{schema.SHARD_FOLDER}/{extra}", "", "no table knows this file.")
+    for row in listed:
+        name = row["shard"]
+        yield from _shard(dataset, row, rows["scenes"].get(name, []), rows["frames"].get(name, []), pairs)
+        seen(int(row["bytes"]))
+
+
+def _shard(
+    dataset: Dataset,
+    row: dict[str, Any],
+    scenes: list[dict[str, Any]],
+    frames: list[dict[str, Any]],
+    pairs: dict[str, NDArray[np.int64]],
+) -> Iterator[Problem]:
+    name = row["shard"]
+    if not dataset.store.exists(name):
+        yield Problem(name, "", "the file is missing.")
+        return
+    data = dataset.store.read(name)
+    if len(data) != row["bytes"]:
+        yield Problem(name, "", f"has {len(data)} bytes, the shards table says {row['bytes']}.")
+    if hashlib.sha256(data).hexdigest() != row["sha256"]:
+        yield Problem(name, "", "its sha256 is not the one in the shards table.")
+    counted = (len(scenes), len(frames), sum(scene["pairs"] for scene in scenes))
+    if counted != (row["scenes"], row["frames"], row["pairs"]):
+        yield Problem(
+            name, "", "scenes, frames or pairs in the shards table are not those of the other tables."
+        )
+    unread = {frame["key"] for frame in frames} | {schema.scene_key(scene["scene"]) for scene in scenes}
+    by_key = {frame["key"]: frame for frame in frames}
+    for scene in scenes:
+        part = memoryview(data)[scene["offset"] : scene["offset"] + scene["bytes"]]
+        if hashlib.sha256(part).hexdigest() != scene["sha256"]:
+            yield Problem(name, scene["scene"], "the sha256 of the scene is not the one in the scenes table.")
+        try:
+            for key, start, sample in _samples(part, name, scene["offset"]):
+                if key == schema.scene_key(scene["scene"]):
+                    check: Iterator[str] = _scene_sample(sample, scene, pairs.get(scene["scene"]))
+                elif key in by_key:
+                    check = _frame_sample(part, start, scene["offset"], by_key[key])
+                else:
+                    check = iter(["the frames table does not know this sample."])
+                unread.discard(key)
+                for reason in check:
+                    yield Problem(name, key, reason)
+        except DataError as error:
+            yield Problem(name, scene["scene"], str(error))
+    for key in sorted(unread):
+        yield Problem(name, key, "the tables list this sample, the shard does not hold it.")
+
+
+def _samples(
+    data: memoryview, file: str, offset: int
+) -> Iterator[tuple[str, int, list[tuple[str, memoryview]]]]:
+    """Members grouped by key: (key, where the first header starts, [(member, bytes)])."""
+    key, start, parts = "", 0, list[tuple[str, memoryview]]()
+    for member in tar.members(data, file, offset):
+        folder, _, base = member.name.rpartition("/")
+        stem, _, kind = base.partition(".")
+        if f"{folder}/{stem}" != key:
+            if parts:
+                yield key, start, parts
+            key, start, parts = f"{folder}/{stem}", member.start - tar.BLOCK, []
+        parts.append((kind, data[member.start : member.start + member.size]))
+    if parts:
+        yield key, start, parts
+
+
+def _frame_sample(data: memoryview, start: int, offset: int, row: dict[str, Any]) -> Iterator[str]:
+    if start + offset != row["offset"]:
+        yield f"starts at byte {start + offset}, the frames table says {row['offset']}."
+    try:
+        frame = decode_frame(bytes(data[start : start + row["bytes"]]))
+    except DataError as error:
+        yield error.reason
+        return
+    if frame.frame != row["frame"] or (frame.view.width, frame.view.height) != (row["width"], row["height"]):
+        yield "its frame number or size is not the one in the frames table."
+
+
+def _scene_sample(
+    sample: list[tuple[str, memoryview]], row: dict[str, Any], pairs: NDArray[np.int64] | None
+) -> Iterator[str]:
+    parts = {kind: bytes(data) for kind, data in sample}
+    try:
+        about = json.loads(parts[schema.SCENE])
+        stored = _npy(parts[schema.PAIRS])
+        overlap = _npy(parts[schema.OVERLAP])
+        voxels = _npy(parts[schema.VOXELS]) if schema.VOXELS in parts else np.zeros((0, 3), np.int32)
+        colors = _npy(parts[schema.VOXEL_COLORS]) if schema.VOXELS in parts else np.zeros((0, 3), np.uint8)
+    except KeyError as error:
+        yield f"the sample lacks {error}."
+        return
+    except (ValueError, TypeError) as error:
+        yield f"cannot be parsed ({error})."
+        return
+    listed = pairs if pairs is not None else np.zeros((0, 2), np.int64)
+    if not np.array_equal(stored, listed) or len(overlap) != len(listed):
+        yield "its pairs are not those of the pairs table."
+    if about["scene"] != row["scene"] or len(about["frames"]) != row["frames"]:
+        yield "its description names another scene or another number of frames."
+    if len(voxels) != row["voxels"] or voxels.shape != colors.shape:
+        yield "its voxels are not as many as the scenes table says."
+    if not np.isin(listed, about["frames"]).all():
+        yield "a pair names a frame the scene does not have."
+
+
+def _totals(dataset: Dataset, tables: dict[str, pa.Table]) -> Iterator[Problem]:
+    told = dataset.about.get("totals", {})
+    for name in ("scenes", "frames", "pairs", "shards", "failures"):
+        if told.get(name) != tables[name].num_rows:
+            yield Problem(
+                schema.DATASET_FILE,
+                "",
+                f"says {told.get(name)} {name}, the table has {tables[name].num_rows}.",
+            )
+
+
+def _npy(data: bytes) -> NDArray[Any]:
+    # numpy reads the header's shape and takes what follows; a header that promises more is refused by it.
+    return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+
+
+def _by_shard(table: pa.Table) -> dict[str, list[dict[str, Any]]]:
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for row in table.to_pylist():
+        rows.setdefault(row["shard"], []).append(row)
+    return rows
+
+
+def _pairs_by_scene(table: pa.Table) -> dict[str, NDArray[np.int64]]:
+    names = table["scene"].to_pylist()
+    ends = np.stack([table["frame_a"].to_numpy(), table["frame_b"].to_numpy()], axis=1)
+    starts = [i for i in range(len(names)) if i == 0 or names[i] != names[i - 1]]
+    return {
+        names[start]: ends[start:end] for start, end in zip(starts, [*starts[1:], len(names)], strict=True)
+    }
