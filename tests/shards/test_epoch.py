@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from shards.epoch import epoch_order, lanes_for
+
+
+def scene_numbers(sizes: list[int]) -> NDArray[np.int32]:
+    return np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+
+
+SIZES = st.lists(st.integers(0, 60), min_size=1, max_size=12).filter(lambda sizes: sum(sizes) > 0)
+
+
+@given(SIZES, st.integers(0, 2**40), st.integers(0, 1000), st.integers(1, 16), st.integers(1, 40))
+def test_an_epoch_serves_every_pair_at_most_once_and_leaves_less_than_one_turn(
+    sizes: list[int], seed: int, epoch: int, lanes: int, visit: int
+) -> None:
+    order = epoch_order(scene_numbers(sizes), seed, epoch, lanes, visit)
+    assert order.shape == (lanes, sum(sizes) // lanes)
+    assert len(np.unique(order)) == order.size
+    assert order.size == 0 or 0 <= order.min() <= order.max() < sum(sizes)
+
+
+def test_the_pairs_left_over_are_others_in_other_epochs() -> None:
+    scenes = scene_numbers([50, 50, 3])
+    left = [set(range(103)) - set(epoch_order(scenes, 0, e, 8, 16).ravel().tolist()) for e in range(40)]
+    assert all(len(one) == 7 for one in left)
+    assert len(set.union(*left)) > 70
+
+
+def test_the_order_depends_on_seed_and_epoch_and_on_nothing_else() -> None:
+    scenes = scene_numbers([200, 300])
+    first = epoch_order(scenes, 1, 2, 8, 64)
+    assert np.array_equal(first, epoch_order(scenes, 1, 2, 8, 64))
+    assert not np.array_equal(first, epoch_order(scenes, 1, 3, 8, 64))
+    assert not np.array_equal(first, epoch_order(scenes, 2, 2, 8, 64))
+
+
+def test_a_lane_walks_through_one_scene_at_a_time() -> None:
+    scenes = scene_numbers([500] * 20)
+    order = epoch_order(scenes, 0, 0, 4, 100)
+    changes = (np.diff(scenes[order], axis=1) != 0).sum(axis=1)
+    # 2500 pairs a lane in visits of 100: some 25 changes, not 2500.
+    assert changes.max() <= 27
+
+
+def test_a_turn_mixes_scenes() -> None:
+    scenes = scene_numbers([100] * 200)
+    order = epoch_order(scenes, 0, 0, 64, 512)
+    distinct = [len(np.unique(scenes[order[:, turn]])) for turn in range(order.shape[1])]
+    assert min(distinct) > 45
+
+
+def test_lanes_follow_the_amount_of_data() -> None:
+    assert [lanes_for(pairs, 64) for pairs in (1, 15, 16, 410, 511, 512, 840_000)] == [
+        1,
+        1,
+        2,
+        32,
+        32,
+        64,
+        64,
+    ]

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pri3d_data.errors import DataError, UsageError
+from shards import frame_cache
+from shards.stream import Pair, PairStream
+
+Writer = Callable[..., object]
+
+
+def epoch_of(stream: PairStream, epoch: int = 0) -> list[Pair]:
+    return [pair for turn in stream.iterate(epoch, range(stream.lanes)) for pair in turn]
+
+
+def names(pairs: list[Pair]) -> list[tuple[str, int, int]]:
+    return [(pair.scene, pair.frame_a, pair.frame_b) for pair in pairs]
+
+
+def test_pairs_come_with_their_own_pixels_and_matches_within_both_images(kept: Any) -> None:
+    stream = PairStream([str(kept.root)], seed=0, matches=50)
+    for pair in epoch_of(stream):
+        for frame, image in ((pair.frame_a, pair.image_a), (pair.frame_b, pair.image_b)):
+            true = kept.images[pair.scene, frame].astype(int)
+            assert np.abs(image.astype(int) - true).mean() < 8  # JPEG at quality 95 of noise
+        assert pair.matches.shape == (50, 4)
+        # All cameras look at a wall at nearly one depth from places 1 mm · frame apart: rows are kept, and a
+        # pixel moves left by focal length · baseline / depth.
+        shift = 40.0 * 0.001 * (pair.frame_b - pair.frame_a)
+        moved = pair.matches[:, 0] - pair.matches[:, 2]
+        assert (pair.matches[:, 1] == pair.matches[:, 3]).all()
+        assert np.abs(moved - shift).max() <= 1.0
+
+
+def test_an_epoch_serves_every_pair_once_but_for_less_than_one_turn(kept: Any) -> None:
+    stream = PairStream([str(kept.root)], seed=3, lanes=4)
+    served = names(epoch_of(stream))
+    assert len(set(served)) == len(served) == stream.turns * stream.lanes
+    assert set(served) <= kept.pairs
+    assert len(kept.pairs) - len(served) < stream.lanes
+
+
+def test_lanes_can_be_served_apart_and_give_the_same_pairs(kept: Any) -> None:
+    stream = PairStream([str(kept.root)], seed=3, lanes=4)
+    whole = list(stream.iterate(5, range(4)))
+    for lane in range(4):
+        alone = [turn[0] for turn in stream.iterate(5, [lane])]
+        together = [turn[lane] for turn in whole]
+        assert names(alone) == names(together)
+        assert all(np.array_equal(a.matches, b.matches) for a, b in zip(alone, together, strict=True))
+
+
+def test_starting_at_a_turn_gives_the_rest(kept: Any) -> None:
+    stream = PairStream([str(kept.root)], seed=3, lanes=4)
+    whole = [names(turn) for turn in stream.iterate(1, range(4))]
+    assert [names(turn) for turn in stream.iterate(1, range(4), start_turn=7)] == whole[7:]
+
+
+def test_seed_and_epoch_decide_order_and_matches(kept: Any) -> None:
+    def served(seed: int, epoch: int) -> list[tuple[str, int, int]]:
+        return names(epoch_of(PairStream([str(kept.root)], seed=seed), epoch))
+
+    assert served(0, 0) == served(0, 0)
+    assert served(0, 0) != served(0, 1)
+    assert served(0, 0) != served(1, 0)
+
+
+def test_each_frame_is_decoded_once_a_visit(kept: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[int] = []
+    true = frame_cache.decode_frame
+    monkeypatch.setattr(
+        frame_cache,
+        "decode_frame",
+        lambda data, file, offset: decoded.append(offset) or true(data, file, offset),
+    )
+    stream = PairStream([str(kept.root)], seed=0)
+    served = epoch_of(stream)
+    frames = {(pair.scene, frame) for pair in served for frame in (pair.frame_a, pair.frame_b)}
+    assert len(decoded) == len(frames) == 24
+
+
+def test_a_small_cache_costs_time_but_not_pairs(kept: Any) -> None:
+    roomy = PairStream([str(kept.root)], seed=0)
+    tight = PairStream([str(kept.root)], seed=0, cache_mb=0)
+    assert names(epoch_of(tight)) == names(epoch_of(roomy))
+
+
+def test_scenes_can_be_left_out(kept: Any) -> None:
+    stream = PairStream([str(kept.root)], seed=0, lanes=1, scenes=lambda scene: scene == "scene0002_00")
+    assert {pair.scene for pair in epoch_of(stream)} == {"scene0002_00"}
+    assert stream.pairs == 15
+
+
+def test_no_pairs_is_said_with_a_way_out(kept: Any) -> None:
+    with pytest.raises(UsageError, match="pri3d-data stats"):
+        PairStream([str(kept.root)], seed=0, scenes=lambda scene: False)
+
+
+def test_two_data_sets_stream_as_one(kept: Any, written: Any) -> None:
+    stream = PairStream([str(kept.root), str(written.root)], seed=0, lanes=1)
+    served = names(epoch_of(stream))
+    assert sorted(served) == sorted([*kept.pairs, *written.pairs])
+
+
+def test_a_folder_without_a_data_set_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"dataset\.json"):
+        PairStream([str(tmp_path)], seed=0)
+
+
+def test_a_broken_sample_names_its_shard_and_offset(written: Any) -> None:
+    shard = written.root / "shards" / "shard-000000.tar"
+    data = bytearray(shard.read_bytes())
+    row = written.dataset.table("frames").to_pylist()[0]
+    data[row["offset"] + 512 : row["offset"] + 612] = bytes(100)
+    shard.write_bytes(bytes(data))
+    with pytest.raises(DataError, match="verify") as caught:
+        epoch_of(PairStream([str(written.root)], seed=0, lanes=1))
+    assert caught.value.offset == row["offset"]
+    assert caught.value.file.endswith("shard-000000.tar")
