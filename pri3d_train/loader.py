@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Mapping, Sequence
+from types import FrameType
 from typing import Any, Protocol
 
+import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from pri3d_data.errors import DataError, Pri3DError, StorageError, UsageError
 from pri3d_train.pair_batch import PairLike
+
+#: Shorter than the half minute that launchers wait between SIGTERM and SIGKILL.
+_GRACE_S = 20
 
 
 class PairSource(Protocol):
@@ -156,43 +161,55 @@ class PairLoader:
                 batch_size=None,
                 num_workers=self._workers,
                 collate_fn=_as_it_is,
-                worker_init_fn=_leave_signals_to_the_trainer,
+                worker_init_fn=_outlive_the_last_step,
                 # Forking a process that runs CUDA or Arrow threads deadlocks sooner or later.
                 multiprocessing_context="spawn" if self._workers else None,
+                # It draws a seed nobody uses; from the global generator that would set a resumed run apart.
+                generator=torch.Generator(),
             )
         )
         count = max(1, self._workers)
-        while True:
+        failure: Pri3DError | None = None
+        while failure is None:
             turn: list[PairLike] = [None] * len(self._lanes)  # type: ignore[list-item]
             for worker in range(count):
-                turn[worker::count] = _share(shares)
-            yield turn
+                share = _next_share(shares)
+                if isinstance(share, Pri3DError):
+                    failure = share
+                    break
+                turn[worker::count] = share
+            else:
+                yield turn
+        # The loader's processes end once nothing refers to it; an error raised from within it would.
+        del shares
+        raise failure
 
 
-def _share(shares: Iterator[Any]) -> Sequence[PairLike]:
+def _next_share(shares: Iterator[Any]) -> Sequence[PairLike] | Pri3DError:
     try:
-        share = next(shares)
+        share: Sequence[PairLike] | Pri3DError = next(shares)
     except RuntimeError as error:
         if "exited unexpectedly" not in str(error):
             raise
-        raise StorageError(
+        return StorageError(
             f"A loader process died ({error}), most often for want of memory. Run the command again to "
             "resume, with fewer --workers if it happens again."
-        ) from error
+        )
     except StopIteration:
-        raise DataError("the stream of pairs ended, which it never should.") from None
-    if isinstance(share, Pri3DError):
-        raise share
-    result: Sequence[PairLike] = share
-    return result
+        return DataError("the stream of pairs ended, which it never should.")
+    return share
 
 
 def _as_it_is(share: Any) -> Any:
     return share
 
 
-def _leave_signals_to_the_trainer(_: int) -> None:
-    # Ctrl-C, and torchrun's SIGTERM, reach the whole process group; the trainer still wants the pairs of the
-    # step it is in. A loader process whose trainer is gone notices by itself and ends.
+def _outlive_the_last_step(_: int) -> None:
+    # Ctrl-C, and torchrun's SIGTERM, reach the whole process group, but the trainer still wants the pairs of
+    # the step it is in. SIGTERM therefore ends this process late, yet surely: its parent waits for it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_later)
+
+
+def _end_later(number: int, frame: FrameType | None) -> None:
+    signal.alarm(_GRACE_S)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,7 +103,7 @@ def pretrain(
         log = stack.enter_context(RunLog(run, step, config.steps, console)) if world.is_main else None
         if step < config.steps:
             network = _distribute(model, world)
-            batches = _batches(loader, config.matches, world)
+            batches = stack.enter_context(closing(_batches(loader, config.matches, world)))
             meter = _Meter(config.batch_size)
         while step < config.steps and not stopped:
             waiting = time.perf_counter()
@@ -119,8 +119,8 @@ def pretrain(
             mean = total / world.size
             if not math.isfinite(mean):
                 raise DivergedError(
-                    f"The loss became {mean} at step {step} (lr {lr:g}). Nothing of this step was saved: run "
-                    "again with a lower --lr, which goes on from the last checkpoint, or anew with another --output."
+                    f"The loss became {mean} at step {step} (lr {lr:g}). Nothing of this step was saved: "
+                    "run again with a lower --lr to go on from the last checkpoint, or anew elsewhere."
                 )
             stopped = wishes > 0 and step < config.steps
             last = stopped or step == config.steps
@@ -141,7 +141,7 @@ def _distribute(model: ViewModel, world: World) -> nn.Module:
     return DistributedDataParallel(model, device_ids=[world.device] if world.device.type == "cuda" else None)
 
 
-def _batches(loader: PairLoader, rows: int, world: World) -> Iterator[PairBatch]:
+def _batches(loader: PairLoader, rows: int, world: World) -> Generator[PairBatch, None, None]:
     for pairs in loader:
         yield stack_pairs(pairs, rows).to(world.device)
 

@@ -33,7 +33,7 @@ def read_tensors(file: str) -> dict[str, Any]:
         raise StorageError(f"{file} cannot be read: {error}. Check the path and its rights.") from error
     except pickle.UnpicklingError as error:
         raise DataError(
-            "this file holds more than tensors and plain values (loading could run code), or is no torch file.",
+            "this file holds more than tensors and plain values (running it is a risk) or is no torch file.",
             file=file,
             remedy="Save its state dict alone with torch.save, or download it again.",
         ) from error

@@ -34,7 +34,9 @@ def sample():
 @pytest.mark.parametrize("temperature", [0.4, 0.07])
 def test_it_is_equation_1_computed_by_hand(sample, temperature):
     query, key, valid = sample
-    loss = point_info_nce(*(torch.from_numpy(part).float() for part in (query, key)), torch.from_numpy(valid), temperature)
+    loss = point_info_nce(
+        *(torch.from_numpy(part).float() for part in (query, key)), torch.from_numpy(valid), temperature
+    )
     assert float(loss) == pytest.approx(brute_force(query, key, valid, temperature), rel=1e-5)
 
 

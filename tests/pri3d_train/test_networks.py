@@ -41,7 +41,9 @@ def published_shapes(backbone):
         out[f"{at}.conv1.weight"] = (after, before, 5, 5)
         out[f"{at}.conv1_2.weight"] = (after, after, 3, 3)
         out[f"{at}.conv2.weight"] = (after, before, 5, 5)
-        out |= batch_norm(f"{at}.bn1", after) | batch_norm(f"{at}.bn1_2", after) | batch_norm(f"{at}.bn2", after)
+        out |= (
+            batch_norm(f"{at}.bn1", after) | batch_norm(f"{at}.bn1_2", after) | batch_norm(f"{at}.bn2", after)
+        )
     channels = 128 if deep else 32
     out |= {"decoder.conv0.weight": (channels, widths[-1], 1, 1), "decoder.conv0.bias": (channels,)}
     return {f"backbone.{name}": shape for name, shape in out.items()}
@@ -53,7 +55,9 @@ def test_published_keys_and_shapes_load_strictly(backbone):
         model = ViewModel(backbone)
         published = {name: torch.empty(shape) for name, shape in published_shapes(backbone).items()}
     model.load_state_dict(published, strict=True, assign=True)
-    assert {name: tuple(value.shape) for name, value in model.state_dict().items()} == published_shapes(backbone)
+    assert {name: tuple(value.shape) for name, value in model.state_dict().items()} == published_shapes(
+        backbone
+    )
 
 
 @pytest.mark.parametrize(

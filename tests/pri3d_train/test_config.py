@@ -1,0 +1,57 @@
+import json
+
+import pytest
+
+from pri3d_data.errors import UsageError
+from pri3d_train.config import CheckpointConfig, PretrainConfig, SgdConfig, preset
+from pri3d_train.schedule import learning_rate
+
+
+def test_the_paper_s_rate_ends_at_the_value_the_paper_implies():
+    paper = preset("paper")
+    rate = [learning_rate(paper.schedule, paper.sgd.lr, step, paper.steps) for step in (0, 999, 1000, 59_999)]
+    assert rate[:2] == [0.1, 0.1]
+    assert rate[2] == pytest.approx(0.099)
+    assert rate[3] == pytest.approx(0.1 * 0.99**59)
+    assert (paper.batch_size, paper.sgd.momentum, paper.sgd.dampening, paper.sgd.weight_decay) == (
+        64,
+        0.9,
+        0.0,
+        0.0,
+    )
+
+
+def test_the_reference_rate_follows_the_authors_polynomial():
+    reference = preset("reference")
+    assert (reference.steps, reference.sgd.dampening) == (65_625, 0.1)
+    # Their values after one, two, three and four of five epochs.
+    for epoch, expected in enumerate((0.1, 0.0818, 0.0631, 0.0438, 0.0235)):
+        rate = learning_rate(reference.schedule, reference.sgd.lr, epoch * 13_125, reference.steps)
+        assert rate == pytest.approx(expected, abs=6e-5)
+    last = learning_rate(reference.schedule, reference.sgd.lr, reference.steps - 1, reference.steps)
+    assert last == pytest.approx(9e-6, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: PretrainConfig(steps=0),
+        lambda: PretrainConfig(batch_size=0),
+        lambda: PretrainConfig(matches=1),
+        lambda: PretrainConfig(workers=-1),
+        lambda: PretrainConfig(seed=-1),
+        lambda: PretrainConfig(temperature=0.0),
+        lambda: PretrainConfig(backbone="vgg"),
+        lambda: SgdConfig(lr=float("nan")),
+        lambda: SgdConfig(momentum=1.0),
+        lambda: CheckpointConfig(keep=0),
+        lambda: preset("papre"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_a_way_out(make):
+    with pytest.raises(UsageError, match=r": (give|use|the paper's)"):
+        make()
+
+
+def test_a_configuration_is_plain_enough_for_json():
+    assert json.loads(json.dumps(preset("reference").as_dict()))["schedule"]["kind"] == "poly"
