@@ -37,7 +37,8 @@ def write_ply_mesh(
     count = len(vertices_world)
     if vertices_world.shape != (count, 3) or colors.shape not in ((count, 3), (count, 4)):
         raise UsageError(
-            f"{path}: vertices {vertices_world.shape} and colours {colors.shape} do not fit. Give (N, 3) and (N, 3 or 4)."
+            f"{path}: vertices {vertices_world.shape} and colours {colors.shape} do not fit. "
+            "Give (N, 3) and (N, 3 or 4)."
         )
     if faces.ndim != 2 or faces.shape[1] != 3 or (faces.size and (faces.min() < 0 or faces.max() >= count)):
         raise UsageError(

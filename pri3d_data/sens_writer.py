@@ -1,4 +1,4 @@
-"""Writing ScanNet's `.sens` container, version 4: one header, frames one after the other, IMU records last."""
+"""Writing ScanNet's `.sens` container, version 4: a header, frame after frame, IMU records last."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def _identity() -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True, eq=False)
-class SensHeader:
+class SensSettings:
     """What a `.sens` file says once, before its frames.
 
     Attributes:
         color_width, color_height, depth_width, depth_height: pixels.
         intrinsic_color, intrinsic_depth: (4, 4) float32 pinhole matrices, pixels.
-        extrinsic_color, extrinsic_depth: (4, 4) float32, that camera to the sensor, metres; a frame's pose takes
-            sensor to world, so a camera's own camera_to_world is ``pose @ extrinsic``.
+        extrinsic_color, extrinsic_depth: (4, 4) float32, that camera to the sensor, metres; a frame's pose
+            takes sensor to world, so a camera's own camera_to_world is ``pose @ extrinsic``.
         color_codec, depth_codec: how the blobs given to `SensWriter.frame` are compressed.
         depth_shift: depth steps a metre.
         sensor_name: name of the recording device, stored as UTF-8.
@@ -60,8 +60,8 @@ class SensHeader:
         """
         if self.color_codec not in COLOR_CODES or self.depth_codec not in DEPTH_CODES:
             raise UsageError(
-                f".sens header: codecs {self.color_codec!r} (colour), {self.depth_codec!r} (depth) are unknown. "
-                f"Use {', '.join(COLOR_CODES)} for colour and {', '.join(DEPTH_CODES)} for depth."
+                f".sens header: codecs {self.color_codec!r} (colour), {self.depth_codec!r} (depth) are "
+                f"unknown. Use {', '.join(COLOR_CODES)} for colour and {', '.join(DEPTH_CODES)} for depth."
             )
         name = self.sensor_name.encode()
         parts = [struct.pack("<IQ", VERSION, len(name)), name]
@@ -78,25 +78,28 @@ class SensWriter:
 
     Args:
         path: the file to write; its folder is made.
-        header: sizes, matrices and codecs.
+        settings: sizes, matrices and codecs.
 
     Raises:
-        UsageError: the header cannot be encoded.
+        UsageError: the settings cannot be encoded.
         StorageError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, header: SensHeader) -> None:
+    def __init__(self, path: Path, settings: SensSettings) -> None:
         self._path = path
-        self._header = header
+        self._settings = settings
         self._frames = 0
         self._imu: list[bytes] = []
         self._stack = ExitStack()
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> SensWriter:
-        opening = self._header.encoded(0)
-        self._file = self._stack.enter_context(atomic_file(self._path))
-        self._file.write(opening)
+        opening = self._settings.encoded(0)
+        with ExitStack() as stack:
+            file = stack.enter_context(atomic_file(self._path))
+            file.write(opening)
+            stack.push(self._finish)
+            self._file, self._stack = file, stack.pop_all()
         return self
 
     def frame(
@@ -141,24 +144,20 @@ class SensWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if kind is None:
-                self._close()
-        except BaseException as failure:
-            if not self._stack.__exit__(type(failure), failure, failure.__traceback__):
-                raise
-        else:
-            self._stack.__exit__(kind, error, trace)
-        finally:
-            self._file = None
+        self._stack.__exit__(kind, error, trace)
+        self._file = None
 
-    def _close(self) -> None:
+    def _finish(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            return
         file = self._opened()
         file.write(struct.pack("<Q", len(self._imu)))
         file.writelines(self._imu)
         # The count stands before the frames but is known only after them.
         file.seek(0)
-        file.write(self._header.encoded(self._frames))
+        file.write(self._settings.encoded(self._frames))
 
     def _opened(self) -> BinaryIO:
         if self._file is None:

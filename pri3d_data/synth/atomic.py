@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,11 +25,13 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
             yield file
-        os.replace(partial, path)
+        partial.replace(path)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise StorageError(
             f"{path}: cannot be written ({reason}). Check free space and rights, or choose another folder."
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        # A place that refuses the file may refuse this too; the first error is the one to tell.
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
