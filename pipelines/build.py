@@ -100,7 +100,7 @@ def build(
         plan = plan or plan_build(request, store)
         store.write(PARAMETERS_FILE, [json.dumps(request.parameters.described()).encode()])
         run = _Run(request, store, plan, watcher)
-        if plan.todo or not run.is_published():
+        if plan.todo or run.has_unwritten_shards():
             with open_cluster(workers, scheduler) as cluster:
                 watcher.started(plan, cluster, len(plan.todo) * (len(request.dataset.stages) + 1))
                 run.work(Engine(cluster.client, cluster.workers))
@@ -119,7 +119,7 @@ class _Run:
         self.places = dict(plan.places)
         self.settled = set(plan.kept)
         self.scene_failures: list[Failure] = []
-        self.shards = dict(plan.staged) | {shard.digest: shard for shard in plan.published}
+        self.staged = dict(plan.staged)
         self.writing: set[str] = set()
 
     def work(self, engine: Engine) -> None:
@@ -145,11 +145,16 @@ class _Run:
             engine.cancel()
             raise
 
+    def has_unwritten_shards(self) -> bool:
+        return any(self._shard(*numbered) is None for numbered in enumerate(self._parts()))
+
     def is_published(self) -> bool:
         return [shard_digest(part) for part in self._parts()] == [s.digest for s in self.plan.published]
 
     def finish(self) -> BuildSummary:
-        shards = [self.shards[shard_digest(part)] for part in self._parts()]
+        found = [self._shard(*numbered) for numbered in enumerate(self._parts())]
+        shards = [shard for shard in found if shard is not None]
+        assert len(shards) == len(found)
         failures = self.scene_failures + [f for record in self.records.values() for f in record.failures]
         failures.sort(key=lambda f: (f.scene, f.frame, f.stage, f.file, f.offset))
         summary = BuildSummary(self.records, len(self.records) - len(self.plan.kept), shards, failures)
@@ -158,10 +163,7 @@ class _Run:
             self.is_published() and self.plan.published_parameters == described and not self.plan.todo
         )
         if summary.changed:
-            stands = [
-                number < len(self.plan.published) and self.plan.published[number].digest == shard.digest
-                for number, shard in enumerate(shards)
-            ]
+            stands = [self.plan.published[n : n + 1] == [shard] for n, shard in enumerate(shards)]
             publish(self.store, self.records, shards, stands, failures, _about(self.request, summary))
         else:
             self.store.remove_folder(WORK)
@@ -178,13 +180,20 @@ class _Run:
         target = self.request.parameters.shard_mb * BYTES_PER_MB
         return [[ready[i] for i in part] for part in pack([record.bytes for record in ready], target)]
 
+    def _shard(self, number: int, part: list[SceneRecord]) -> StagedShard | None:
+        """The shard if it is written: under its final name, or staged to be moved there."""
+        digest = shard_digest(part)
+        # One that stands under another number is written anew: moving it could run over one still needed.
+        published = self.plan.published[number : number + 1]
+        return next((shard for shard in published if shard.digest == digest), self.staged.get(digest))
+
     def _write_full_shards(self, engine: Engine) -> None:
         parts = self._parts()
         if len(self.settled) < len(self.plan.order):
             parts = parts[:-1]
-        for part in parts:
+        for number, part in enumerate(parts):
             digest = shard_digest(part)
-            if digest in self.shards or digest in self.writing:
+            if digest in self.writing or self._shard(number, part) is not None:
                 continue
             self.writing.add(digest)
             places = [self.places[record.scene] for record in part]
@@ -213,7 +222,7 @@ class _Run:
         if not isinstance(event.outcome, Done):
             raise StorageError(f"A shard could not be written: {event.outcome.failure.reason}")
         shard: StagedShard = event.outcome.value
-        self.shards[shard.digest] = shard
+        self.staged[shard.digest] = shard
         for scene, _, offset in shard.scenes:
             if self.places[scene].file == self.records[scene].scratch_file:
                 self.places[scene] = Place(shard.file, offset)

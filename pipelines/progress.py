@@ -115,8 +115,8 @@ def print_summary(console: Console, output: str, summary: BuildSummary) -> None:
     if not summary.changed:
         console.print(f"Nothing to do: '{output}' is up to date.")
     console.print(
-        f"{output}: {len(summary.records)} scenes ({summary.built} built now), {frames} frames, {pairs} pairs, "
-        f"{len(summary.shards)} shards, {size:.1f} MB."
+        f"{output}: {len(summary.records)} scenes ({summary.built} built now), {frames} frames, "
+        f"{pairs} pairs, {len(summary.shards)} shards, {size:.1f} MB."
     )
     if summary.failures:
         reasons: dict[str, int] = {}

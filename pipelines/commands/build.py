@@ -43,14 +43,14 @@ def _load_config(ctx: click.Context, _: click.Parameter, path: str | None) -> No
         raise UsageError(f"--config '{path}' cannot be read: {error}") from error
     if not isinstance(values, dict):
         raise UsageError(f"--config '{path}' is not a list of `option: value` lines.")
-    known = {parameter.name for parameter in ctx.command.params}
-    named = {str(key).replace("-", "_"): value for key, value in values.items()}
-    if unknown := sorted(set(named) - known):
+    known = {parameter.opts[0].lstrip("-"): str(parameter.name) for parameter in ctx.command.params}
+    named = {str(key).replace("_", "-"): value for key, value in values.items()}
+    if unknown := sorted(set(named) - set(known)):
         raise UsageError(
             f"--config '{path}' sets {', '.join(unknown)}, which this command does not have. "
-            f"It has: {', '.join(sorted(str(name) for name in known))}."
+            f"It has: {', '.join(sorted(known))}."
         )
-    ctx.default_map = {**named, **(ctx.default_map or {})}
+    ctx.default_map = {known[name]: value for name, value in named.items()}
 
 
 def _option(*names: str, **settings: Any) -> Any:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import click
+from pri3d_data.synth.scannet import ScanNetSynth
 
 from pipelines.commands.build import run_build
 from pipelines.commands.stats import show
@@ -15,7 +16,6 @@ from pipelines.parameters import BuildParameters, SceneParameters
 from pipelines.plan import BuildRequest
 from pipelines.registry import DATASETS
 from pri3d_data.images import encode_png_color
-from pri3d_data.synth.scannet import ScanNetSynth
 from shards.dataset import Dataset
 from shards.inspection import draw
 from shards.statistics import summarise
@@ -66,6 +66,7 @@ def command(output: Path) -> None:
 
 Next:
   pri3d-data stats {out}
-  pri3d-train pretrain --data {out} --output {output}/run --view --backbone resnet18 --steps 60 --batch-size 4"""
+  pri3d-train pretrain --data {out} --output {output}/run --view --backbone resnet18 --steps 60 \\
+      --batch-size 4"""
     )
     sys.exit(1 if problems else status)
