@@ -39,11 +39,15 @@ class ByteSource:
                 self.size = os.fstat(self._descriptor).st_size
             else:
                 self._remote = fs.open(inside, "rb")
+                if self._remote.size is None:
+                    raise DataError("its server does not tell its size.", file=path)
                 self.size = int(self._remote.size)
         except FileNotFoundError as error:
             raise DataError("the file does not exist.", file=path) from error
         except OSError as error:
             raise DataError(f"cannot be opened: {error.strerror or error}.", file=path) from error
+        except (ValueError, ImportError) as error:
+            raise DataError(f"cannot be opened: {error}.", file=path) from error
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly ``length`` bytes from ``offset``.

@@ -30,15 +30,23 @@ def cell_columns(
 
 @kernel
 def cell_keys(
-    points: NDArray[np.float32], low: NDArray[np.float64], side: float, shape: NDArray[np.int64]
+    points: NDArray[np.float32],
+    low: NDArray[np.float64],
+    side: float,
+    first: NDArray[np.int64],
+    shape: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """(N,) int64 row-major cell number of every point in a grid of ``shape`` cells that starts at ``low``."""
+    """(N,) int64 row-major cell number of every point in a grid of ``shape`` cells.
+
+    Cells are the ones `cell_columns` counts from ``low``, the grid starts at their number ``first``: shifting
+    by whole numbers after the division keeps a point on a border in the same cell whatever the grid.
+    """
     keys = np.empty(len(points), dtype=np.int64)
     inverse = 1.0 / side
     for i in range(len(points)):
-        x = np.int64(np.floor((points[i, 0] - low[0]) * inverse))
-        y = np.int64(np.floor((points[i, 1] - low[1]) * inverse))
-        z = np.int64(np.floor((points[i, 2] - low[2]) * inverse))
+        x = np.int64(np.floor((points[i, 0] - low[0]) * inverse)) - first[0]
+        y = np.int64(np.floor((points[i, 1] - low[1]) * inverse)) - first[1]
+        z = np.int64(np.floor((points[i, 2] - low[2]) * inverse)) - first[2]
         keys[i] = (x * shape[1] + y) * shape[2] + z
     return keys
 

@@ -26,24 +26,27 @@ def decode_color(image: EncodedImage) -> NDArray[np.uint8]:
     Raises:
         DataError: the bytes are broken or hold an image of another size than ``image`` says.
     """
-    if image.codec == "raw":
-        return np.frombuffer(image.data, dtype=np.uint8).reshape(image.height, image.width, 3)
     try:
-        pixels = decode_jpeg(image.data) if image.codec == "jpeg" else decode_png_color(image.data)
+        if image.codec == "raw":
+            return np.frombuffer(image.data, dtype=np.uint8).reshape(image.height, image.width, 3)
+        # The size is compared before decoding: pixels are allocated only for the size that was promised.
+        if image.codec == "jpeg":
+            height, width, _, _ = simplejpeg.decode_jpeg_header(image.data)
+        else:
+            width, height = png_size(image.data)
+        if (width, height) == (image.width, image.height):
+            return decode_jpeg(image.data) if image.codec == "jpeg" else decode_png_color(image.data)
     except ValueError as error:
         raise DataError(
             f"its colour {image.codec.upper()} cannot be decoded ({error}).",
             file=image.file,
             offset=image.offset,
         ) from error
-    if pixels.shape[:2] != (image.height, image.width):
-        raise DataError(
-            f"its colour image is {pixels.shape[1]}x{pixels.shape[0]}, the header says "
-            f"{image.width}x{image.height}.",
-            file=image.file,
-            offset=image.offset,
-        )
-    return pixels
+    raise DataError(
+        f"its colour image is {width}x{height}, the header says {image.width}x{image.height}.",
+        file=image.file,
+        offset=image.offset,
+    )
 
 
 def decode_jpeg(data: bytes) -> NDArray[np.uint8]:

@@ -17,6 +17,8 @@ from pri3d_data.compiled import kernel
 
 # Points sorted at a time; bounds the memory beside the points themselves to about 60 bytes each.
 TILE_POINTS = 8_000_000
+# Along one axis. Beyond, a coordinate's rounding would outgrow the hair that `SIDE_OF_RADIUS` leaves.
+_MOST_CELLS = 2**31
 
 
 def match_counts(
@@ -35,15 +37,16 @@ def match_counts(
         is each frame's number of points.
 
     Raises:
-        ValueError: the points span more than 2^62 cells, which means broken poses.
+        ValueError: the points span more than 2^31 cells along an axis or 2^62 in all: broken poses.
     """
     frames = len(starts) - 1
     counts = np.zeros((frames, frames), dtype=np.int64)
     if len(points):
         side = radius_m * SIDE_OF_RADIUS
         low = points.min(axis=0).astype(np.float64)
-        extent = np.floor((points.max(axis=0).astype(np.float64) - low) / side) + 1
-        if float(np.prod(extent + 2 * REACH)) >= 2.0**62:
+        # Multiplied as `cell_columns` does: dividing here could round the last point out of the grid.
+        extent = np.floor((points.max(axis=0).astype(np.float64) - low) * (1.0 / side)) + 1
+        if not (extent.max() < _MOST_CELLS and np.prod(extent + 4 * REACH) < 2.0**62):
             raise ValueError(f"the frames' points span {extent * side} m: their poses cannot be true")
         # Cutting along the longest axis gives slabs of little surface, so few points are sorted twice.
         long = int(np.argmax(extent))
@@ -62,13 +65,18 @@ def match_counts(
 def _slabs(columns: NDArray[np.int64], extent: int, tile_points: int) -> list[tuple[int, int]]:
     if len(columns) <= tile_points:
         return [(0, extent)]
-    cumulative = np.cumsum(np.bincount(columns, minlength=extent))
-    slabs, first = [], 0
-    while first < extent:
-        before = int(cumulative[first - 1]) if first else 0
-        last = max(first + 1, int(np.searchsorted(cumulative, before + tile_points, side="right")))
-        slabs.append((first, min(last, extent)))
-        first = last
+    # A few far points make most columns empty: then only those that hold points are listed.
+    if extent <= 4 * len(columns):
+        listed, points = np.arange(extent), np.bincount(columns, minlength=extent)
+    else:
+        listed, points = np.unique(columns, return_counts=True)
+    cumulative = np.cumsum(points)
+    slabs, at = [], 0
+    while at < len(listed):
+        before = int(cumulative[at - 1]) if at else 0
+        after = max(at + 1, int(np.searchsorted(cumulative, before + tile_points, side="right")))
+        slabs.append((int(listed[at]), int(listed[after]) if after < len(listed) else extent))
+        at = after
     return slabs
 
 
@@ -89,8 +97,8 @@ def _count_slab(
     shape = np.array([last - first + 4 * REACH, extent[1] + 2 * REACH, extent[2] + 2 * REACH]).astype(
         np.int64
     )
-    shifted = low + side * np.array([first - 2 * REACH, -REACH, -REACH])
-    keys = cell_keys(points, shifted, side, shape)
+    grid_first = np.array([first - 2 * REACH, -REACH, -REACH], dtype=np.int64)
+    keys = cell_keys(points, low, side, grid_first, shape)
     order = stable_order(keys, int(np.prod(shape)))
     _count_sorted(
         points[order],

@@ -66,7 +66,7 @@ def _vertex_layout(header: str, path: str) -> tuple[np.dtype[np.void], int]:
             if element == "vertex":
                 break
             element = words[1]
-            if element == "vertex" and words[2].isdigit():
+            if element == "vertex" and words[2].isdigit() and len(words[2]) < 20:
                 count = int(words[2])
         elif words[:1] == ["property"] and element == "vertex":
             if len(words) != 3 or words[1] not in _TYPES:

@@ -48,7 +48,10 @@ def find_scenes(root: str) -> list[ScanNetScene]:
     Raises:
         UsageError: the folder is missing, unreadable, or holds no scans; says what was found instead.
     """
-    fs, top = url_to_fs(root)
+    try:
+        fs, top = url_to_fs(root)
+    except (ValueError, ImportError) as error:
+        raise UsageError(f"The input '{root}' cannot be opened: {error}.") from error
     top = top.rstrip("/")
     if not fs.isdir(top):
         raise UsageError(f"The input '{root}' is not a folder. Give the folder that holds ScanNet's 'scans'.")

@@ -27,7 +27,7 @@ def occupied_voxels(
         ValueError: a point lies more than 2^20 voxels from the world's zero.
     """
     grid = np.floor(points_world.astype(np.float64) / voxel_m)
-    if points_world.size and np.abs(grid).max() >= _HALF:
+    if points_world.size and not np.abs(grid).max() < _HALF:
         raise ValueError(f"a point lies {np.abs(grid).max() * voxel_m:.0f} m from the world's zero")
     cells, inverse, counts = _unique_cells(grid.astype(np.int64))
     means = _means(colors.astype(np.float64), inverse, counts)
@@ -45,12 +45,17 @@ def voxel_means(points: NDArray[np.float32], voxel_m: float) -> NDArray[np.float
 
     Returns:
         (M, 3) float32, M ≤ N, in lexicographic order of the voxels.
+
+    Raises:
+        ValueError: the cloud spans more than 2^20 voxels along an axis.
     """
     if len(points) == 0:
         return points
     exact = points.astype(np.float64)
-    grid = np.floor((exact - (exact.min(axis=0) - 0.5 * voxel_m)) / voxel_m).astype(np.int64)
-    _, inverse, counts = _unique_cells(grid)
+    grid = np.floor((exact - (exact.min(axis=0) - 0.5 * voxel_m)) / voxel_m)
+    if not grid.max() < _HALF:
+        raise ValueError(f"the cloud spans {grid.max() * voxel_m:.0f} m")
+    _, inverse, counts = _unique_cells(grid.astype(np.int64))
     return _means(exact, inverse, counts).astype(np.float32)
 
 
