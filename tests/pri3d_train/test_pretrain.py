@@ -53,7 +53,7 @@ def losses_of(run):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     run = tmp_path_factory.mktemp("undisturbed")
     assert train(run) == loop.Outcome(4, False)
     return run
@@ -188,7 +188,6 @@ def test_two_ranks_average_their_shares_and_stay_equal(tmp_path):
     assert_same(once, other)
     assert weights(tmp_path, 1)["stream"] == {"version": 1, "epoch": 0, "samples": 4, "seed": 0, "lanes": 6}
     # The same step by hand: the global batch is lanes 0 to 3, rank 0 has the even ones.
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     model = loop.ViewModel("resnet18")
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
@@ -198,7 +197,7 @@ def test_two_ranks_average_their_shares_and_stay_equal(tmp_path):
         loss = model(batch.image_a, batch.image_b, batch.matches, batch.valid) / 2
         loss.backward()
     torch.optim.SGD(model.parameters(), 0.1).step()
-    # Equal to the last bit where the kernels are; another split of the same pairs is off by 0.3 of the update.
+    # Equal to the last bit where the kernels are; another split of the pairs is off by 0.3 of the update.
     for name, value in model.named_parameters():
         update = (value - before[name]).norm()
         assert (value - once[name]).norm() <= 0.02 * update, name
