@@ -107,31 +107,34 @@ def encode_frames(open_capture: OpenCapture, scene: SceneFiles, parameters: Scen
 def count_overlap(open_capture: OpenCapture, scene: SceneFiles, parameters: SceneParameters) -> SceneOverlap:
     """Pairs of the scene by the preset's rule (paper, section 3.1), on the capture's own depth images."""
     rule = parameters.rules.overlap
-    numbers, clouds, failures = [], [], []
+    measured, failures = [], []
     with open_capture(scene, parameters) as capture:
-        # Points are float32 from a whole-metre origin near the scene, exact to micrometres anywhere on Earth.
-        origin = np.round(capture.frames[0].camera_to_world[:3, 3]) if capture.frames else np.zeros(3)
         for frame in capture.frames:
             try:
-                depth = _measured(capture, frame)
+                measured.append((frame, _measured(capture, frame)))
             except DataError as error:
                 failures.append(_failure(scene.scene, frame, "overlap", error))
-                continue
-            assert frame.depth_camera is not None
-            assert frame.depth_to_world is not None
-            camera = frame.depth_camera.vector
-            cloud = backproject(depth, capture.depth_unit_m, camera, frame.depth_to_world, origin)
-            clouds.append(voxel_means(cloud, rule.voxel_m) if rule.voxel_m else cloud)
-            numbers.append(frame.index)
-    points = np.array([len(cloud) for cloud in clouds], dtype=np.int64)
-    starts = np.concatenate([[0], np.cumsum(points)]).astype(np.int64)
-    cloud = np.concatenate(clouds) if clouds else np.zeros((0, 3), np.float32)
-    clouds.clear()
+        unit_m = capture.depth_unit_m
+    # Points are float32 from a whole-metre origin near the scene, exact to micrometres anywhere on Earth, and
+    # laid out in one array from the start: of a long scan there is no room for a second copy.
+    origin = np.round(measured[0][0].camera_to_world[:3, 3]) if measured else np.zeros(3)
+    cloud = np.empty((sum(np.count_nonzero(depth) for _, depth in measured), 3), dtype=np.float32)
+    starts = np.zeros(len(measured) + 1, dtype=np.int64)
+    for number, (frame, depth) in enumerate(measured):
+        assert frame.depth_camera is not None
+        assert frame.depth_to_world is not None
+        part = backproject(depth, unit_m, frame.depth_camera.vector, frame.depth_to_world, origin)
+        part = voxel_means(part, rule.voxel_m) if rule.voxel_m else part
+        starts[number + 1] = starts[number] + len(part)
+        cloud[starts[number] : starts[number + 1]] = part
+    numbers = np.array([frame.index for frame, _ in measured], dtype=np.int64)
+    measured.clear()
+    cloud = cloud[: starts[-1]]
     try:
         counts = match_counts(cloud, starts, rule.radius_m)
     except ValueError as error:
         raise DataError(f"{error}.") from error
-    return SceneOverlap(_pairs(np.array(numbers, np.int64), points, counts, rule), tuple(failures))
+    return SceneOverlap(_pairs(numbers, np.diff(starts), counts, rule), tuple(failures))
 
 
 def quantise_geometry(

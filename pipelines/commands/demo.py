@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import click
-from pri3d_data.synth.scannet import ScanNetSynth
 
 from pipelines.commands.build import run_build
 from pipelines.commands.stats import show
@@ -16,13 +15,14 @@ from pipelines.parameters import BuildParameters, SceneParameters
 from pipelines.plan import BuildRequest
 from pipelines.registry import DATASETS
 from pri3d_data.images import encode_png_color
+from pri3d_data.synth.scannet import ScanNetSynth
 from shards.dataset import Dataset
 from shards.inspection import draw
 from shards.statistics import summarise
 from shards.verify import verify
 
 _SCENES = 3
-_CAPTURE = ScanNetSynth(frames=120, noise=True, holes=True, lost_frames=(35,))
+_CAPTURE = ScanNetSynth(frames=120, pose_stride=3, noise=True, holes=True, lost_frames=(35,))
 _PARAMETERS = BuildParameters(SceneParameters(stride=5))
 
 

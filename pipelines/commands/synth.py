@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from pri3d_data.synth.scannet import ScanNetSynth, write_scannet
 from rich.console import Console
 from rich.progress import Progress
+
+from pri3d_data.synth.scannet import ScanNetSynth, write_scannet
 
 
 @click.group("synth")
