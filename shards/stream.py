@@ -46,7 +46,8 @@ class PairStream:
         matches: most matches a pair carries.
         lanes: how many places of the data a stretch of the stream mixes; fewer where there are few pairs.
         pairs_per_visit: most pairs taken from a scene at a time.
-        cache_mb: memory for decoded frames in every process that iterates.
+        cache_mb: memory for decoded frames in every process that iterates; with less than its lanes' scenes
+            take, frames are decoded more than once a visit.
         scenes: keeps a scene where it returns True.
 
     Raises:
@@ -60,8 +61,8 @@ class PairStream:
         seed: int,
         matches: int = 1024,
         lanes: int = 64,
-        pairs_per_visit: int = 512,
-        cache_mb: int = 1024,
+        pairs_per_visit: int = 1024,
+        cache_mb: int = 2048,
         scenes: Callable[[str], bool] | None = None,
     ) -> None:
         self.index = PairIndex(datasets, scenes)
