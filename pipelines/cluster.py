@@ -14,6 +14,7 @@ from distributed.system import MEMORY_LIMIT
 
 from pri3d_data.errors import UsageError
 
+_JOIN_SECONDS = 10
 # One thread each: stages run side by side, and libraries that start threads of their own get in the way.
 _ONE_THREAD = dict.fromkeys(
     (
@@ -69,10 +70,10 @@ def open_cluster(workers: int, scheduler: str | None) -> Iterator[Cluster]:
 @contextlib.contextmanager
 def _join(scheduler: str) -> Iterator[Client]:
     try:
-        client = Client(scheduler, timeout=10)
+        client = Client(scheduler, timeout=_JOIN_SECONDS)
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"No Dask scheduler answers at '{scheduler}' ({error or 'no connection within 10 s'}). Start one "
+            f"No Dask scheduler answers at '{scheduler}' ({error or 'no connection in time'}). Start one "
             "with `dask scheduler` and workers with `dask worker ADDRESS --nthreads 1`, or use --workers N."
         ) from error
     try:

@@ -159,7 +159,10 @@ def test_a_running_dask_cluster_gives_the_same_bytes(
     assert digests_of(tmp_path / "out") == digests_of(undisturbed)
 
 
-def test_a_scheduler_that_does_not_answer_is_said(made_up: Path, tmp_path: Path, interrupting: Any) -> None:
+def test_a_scheduler_that_does_not_answer_is_said(
+    made_up: Path, tmp_path: Path, interrupting: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("pipelines.cluster._JOIN_SECONDS", 1)
     request = BuildRequest(DATASETS["scannet"], str(made_up), str(tmp_path / "out"), SMALL)
     with pytest.raises(UsageError, match="No Dask scheduler answers"):
         build(request, 0, "tcp://127.0.0.1:9", interrupting())

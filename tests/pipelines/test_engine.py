@@ -32,7 +32,7 @@ def disk_is_full(number: int, *inputs: int) -> int:
 
 
 def slow(number: int) -> int:
-    time.sleep(30)
+    time.sleep(4)
     return number
 
 
@@ -121,5 +121,5 @@ def test_cancelling_does_not_wait(client: Client) -> None:
     assert isinstance(next(engine.events()), StageDone)
     start = time.monotonic()
     engine.cancel()
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 3
     assert list(engine.events()) == []
