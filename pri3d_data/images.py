@@ -117,8 +117,9 @@ def resize_nearest(depth: NDArray[np.uint16], width: int, height: int) -> NDArra
     Depth is never averaged: the mean of a table's edge and the wall behind it is a point in mid-air.
     `camera.Camera.subsampled` gives the intrinsics of what is left.
     """
-    rows = ((np.arange(height) + 0.5) * (depth.shape[0] / height)).astype(np.int64)
-    columns = ((np.arange(width) + 0.5) * (depth.shape[1] / width)).astype(np.int64)
+    # In whole numbers: a product that rounds below a whole one would take the pixel before.
+    rows = (2 * np.arange(height) + 1) * depth.shape[0] // (2 * height)
+    columns = (2 * np.arange(width) + 1) * depth.shape[1] // (2 * width)
     return np.ascontiguousarray(depth[rows[:, None], columns[None, :]])
 
 

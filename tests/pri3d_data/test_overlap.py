@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from pri3d_data.backproject import backproject
+from pri3d_data.cells import SIDE_OF_RADIUS, stable_order
+from pri3d_data.overlap import match_counts
+from pri3d_data.scannet import ScanNetCapture, find_scenes
+
+Points = NDArray[np.float32]
+RADIUS_M = 0.02
+TILES = (1, 7, 50, 8_000_000)
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Frames' points, and the radius to ask for."""
+
+    frames: list[Points]
+    radius_m: float
+
+    @property
+    def points(self) -> Points:
+        return np.concatenate([*self.frames, np.zeros((0, 3), np.float32)])
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        return np.cumsum([0, *map(len, self.frames)]).astype(np.int64)
+
+    def counts(self, tile_points: int) -> NDArray[np.int64]:
+        return match_counts(self.points, self.starts, self.radius_m, tile_points)
+
+
+def brute_force(cloud: Cloud) -> NDArray[np.int64]:
+    """Every distance between every two points, in float64."""
+    exact = [points.astype(np.float64) for points in cloud.frames]
+    counts = np.zeros((len(exact), len(exact)), np.int64)
+    for a, ours in enumerate(exact):
+        for b, theirs in enumerate(exact):
+            for block in np.array_split(ours, len(ours) * len(theirs) // 4_000_000 + 1):
+                squares = (block[:, None] - theirs) ** 2
+                near = squares[..., 0] + squares[..., 1] + squares[..., 2] <= cloud.radius_m**2
+                counts[a, b] += np.count_nonzero(near.any(axis=1))
+    return counts
+
+
+def assert_exact(cloud: Cloud, tiles: tuple[int, ...] = TILES) -> None:
+    expected = brute_force(cloud)
+    for tile_points in tiles:
+        np.testing.assert_array_equal(cloud.counts(tile_points), expected, f"{tile_points} points a tile")
+
+
+@st.composite
+def lattice_clouds(draw: st.DrawFn) -> Cloud:
+    """Points whose coordinates and squared distances are whole multiples of a power of two.
+
+    Distances equal to the radius, duplicates, points on one line or plane and single points come up all the
+    time, and are exact in float32 and float64, so "within" has one answer only.
+    """
+    step = 2.0**-10
+    span, radius = draw(
+        st.sampled_from([(0, 1), (1, 1), (3, 1), (3, 2), (12, 5), (40, 20), (2_000, 512), (2**20, 40_000)])
+    )
+    offset = np.array([draw(st.sampled_from([0, 0, -7, 1_000_000, -7_000_000])) for _ in range(3)])
+    moving = np.array([draw(st.booleans()) for _ in range(3)])
+    point = st.tuples(*[st.integers(-span, span)] * 3)
+    frames = draw(st.lists(st.lists(point, max_size=14), min_size=1, max_size=5))
+    return Cloud(
+        [
+            ((np.array(frame, np.int64).reshape(-1, 3) * moving + offset) * step).astype(np.float32)
+            for frame in frames
+        ],
+        radius * step,
+    )
+
+
+@st.composite
+def any_clouds(draw: st.DrawFn) -> Cloud:
+    """Points of any float32 coordinates within some span of the radius."""
+    span = draw(st.sampled_from([2.0**-5, 0.25, 3.0]))
+    offset = draw(st.sampled_from([0.0, -1.0, 10.0, 1000.0]))
+    coordinate = st.floats(-span, span, width=16).map(lambda value: np.float32(value * 0.977 + offset))
+    frames = draw(st.lists(st.lists(st.tuples(*[coordinate] * 3), max_size=10), min_size=1, max_size=4))
+    return Cloud([np.array(frame, np.float32).reshape(-1, 3) for frame in frames], RADIUS_M)
+
+
+@settings(max_examples=400)
+@given(lattice_clouds())
+def test_counts_equal_brute_force_on_lattices_where_distances_tie_with_the_radius(cloud: Cloud) -> None:
+    assert_exact(cloud)
+
+
+@settings(max_examples=150)
+@given(any_clouds())
+def test_counts_equal_brute_force_on_any_points(cloud: Cloud) -> None:
+    assert_exact(cloud)
+
+
+@pytest.mark.parametrize("offset", [0.0, -3.0, 100.0, -12_345.0])
+@pytest.mark.parametrize("span", [0.05, 0.3])
+def test_counts_equal_brute_force_on_dense_clouds_near_and_far_from_zero(offset: float, span: float) -> None:
+    random = np.random.default_rng(int(span * 100))
+    for _ in range(12):
+        corner = offset * random.random(3)
+        sizes = random.integers(0, 120, 4)
+        cloud = Cloud([(random.random((n, 3)) * span + corner).astype(np.float32) for n in sizes], RADIUS_M)
+        assert_exact(cloud, (1, 20, 100, 8_000_000))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_counts_equal_brute_force_with_points_exactly_on_cell_borders(axis: int) -> None:
+    random = np.random.default_rng(axis)
+    for _ in range(60):
+        cells = int(random.integers(1, 60))
+        length = np.float32(random.random() * 2 + 0.01)
+        line = np.zeros((cells + 1, 3), np.float32)
+        line[:, axis] = np.arange(cells + 1) * (float(length) / cells) + random.choice([0.0, -1.0])
+        # The radius whose cells divide the line: every point lies on a border, some a rounding off it.
+        radius = float(length) / cells / SIDE_OF_RADIUS
+        assert_exact(Cloud([line, line[::2], line[:1], line[-1:]], radius), (1, 5, 8_000_000))
+
+
+def test_the_outermost_point_of_a_scene_counts_like_any_other() -> None:
+    # 1.9 m from zero the lowest corner is no multiple of a cell, and its own cell may round below the grid.
+    random = np.random.default_rng(9)
+    for _ in range(300):
+        point = ((random.random(3) - 0.5) * 10.0 ** random.integers(0, 4)).astype(np.float32)[None]
+        counts = Cloud([point, point], RADIUS_M).counts(8_000_000)
+        np.testing.assert_array_equal(counts, [[1, 1], [1, 1]])
+
+
+def test_a_distance_equal_to_the_radius_is_within_and_the_next_float_is_not() -> None:
+    origin = np.zeros((1, 3), np.float32)
+    for axis in range(3):
+        at, beyond = origin.copy(), origin.copy()
+        at[0, axis] = 0.5
+        beyond[0, axis] = np.nextafter(np.float32(0.5), np.float32(1))
+        counts = Cloud([origin, at, beyond], 0.5).counts(8_000_000)
+        np.testing.assert_array_equal(counts, [[1, 1, 0], [1, 1, 1], [0, 1, 1]])
+    # 3-4-5: the distance is the radius although no coordinate is.
+    diagonal = np.array([[0.375, 0.0, -0.5]], np.float32)
+    assert Cloud([origin, diagonal], 0.625).counts(1)[0, 1] == 1
+
+
+def test_a_count_is_of_points_of_the_first_frame_so_the_two_directions_differ() -> None:
+    many = np.full((7, 3), 0.3, np.float32)
+    one = np.full((1, 3), 0.31, np.float32)
+    np.testing.assert_array_equal(Cloud([many, one], RADIUS_M).counts(8_000_000), [[7, 7], [1, 1]])
+
+
+def test_a_scene_without_points_or_without_frames_has_no_matches() -> None:
+    nothing = np.zeros((0, 3), np.float32)
+    assert Cloud([], RADIUS_M).counts(1).shape == (0, 0)
+    np.testing.assert_array_equal(Cloud([nothing] * 3, RADIUS_M).counts(1), np.zeros((3, 3)))
+    np.testing.assert_array_equal(
+        Cloud([nothing, np.ones((2, 3), np.float32), nothing], RADIUS_M).counts(1), np.diag([0, 2, 0])
+    )
+
+
+def test_frames_that_are_all_equal_match_in_every_point() -> None:
+    frame = np.random.default_rng(1).random((200, 3)).astype(np.float32)
+    for tile_points in TILES:
+        assert (Cloud([frame] * 5, RADIUS_M).counts(tile_points) == 200).all()
+
+
+def test_a_hundred_frames_are_counted_like_two() -> None:
+    random = np.random.default_rng(2)
+    walk = np.cumsum(random.normal(0, 0.02, (100, 3)), axis=0)
+    frames = [(center + random.normal(0, 0.03, (30, 3))).astype(np.float32) for center in walk]
+    assert_exact(Cloud(frames, RADIUS_M), (100, 8_000_000))
+
+
+def test_one_far_point_costs_neither_memory_nor_exactness() -> None:
+    random = np.random.default_rng(3)
+    near = random.random((300, 3)).astype(np.float32) * np.float32(0.2)
+    far = np.array([[1e6, 0.1, 0.1]], np.float32)
+    assert_exact(Cloud([near[:150], near[150:], np.concatenate([far, near[:3]]), far], RADIUS_M))
+
+
+@pytest.mark.parametrize("far", [1e9, 1e30, np.inf, np.nan])
+def test_points_no_pose_can_explain_are_refused(far: float) -> None:
+    points = np.array([[0, 0, 0], [far, 0, 0]], np.float32)
+    with pytest.raises(ValueError, match="poses"), np.errstate(all="ignore"):
+        match_counts(points, np.array([0, 1, 2]), RADIUS_M)
+
+
+def test_the_input_is_left_as_it_was() -> None:
+    points = np.random.default_rng(4).random((100, 3)).astype(np.float32) * np.array([1, 2, 3], np.float32)
+    before = points.copy()
+    match_counts(points, np.array([0, 50, 100]), RADIUS_M, 10)
+    np.testing.assert_array_equal(points, before)
+
+
+@given(st.lists(st.one_of(st.integers(0, 5), st.integers(0, 2**62))))
+def test_sorting_by_cell_is_stable_for_keys_of_any_size(keys: list[int]) -> None:
+    array = np.array(keys, np.int64)
+    order = stable_order(array, max(keys, default=0))
+    np.testing.assert_array_equal(order, np.argsort(array, kind="stable"))
+
+
+# ---- a real room
+
+
+@pytest.fixture(scope="module")
+def room(shared_data: Path) -> list[Points]:
+    scene = find_scenes(str(shared_data / "scannet_layout_7scenes"))[0]
+    with ScanNetCapture(scene, stride=50) as capture:
+        return [
+            backproject(
+                capture.depth(frame),
+                capture.depth_unit_m,
+                frame.depth_camera.vector,
+                frame.depth_to_world,
+                np.zeros(3),
+            )
+            for frame in capture.frames
+            if frame.depth_camera is not None and frame.depth_to_world is not None
+        ]
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("tile_points", [20_000, 8_000_000])
+def test_a_real_room_is_counted_as_a_kd_tree_counts_it(room: list[Points], tile_points: int) -> None:
+    cloud = Cloud([points[::4] for points in room], RADIUS_M)
+    counts = cloud.counts(tile_points)
+    trees = [cKDTree(points.astype(np.float64)) for points in cloud.frames]
+    for a, points in enumerate(cloud.frames):
+        for b, tree in enumerate(trees):
+            # Its bound is exclusive, ours is not; a real room has no point exactly at the radius.
+            distance, _ = tree.query(points.astype(np.float64), distance_upper_bound=RADIUS_M)
+            expected = np.count_nonzero(np.isfinite(distance))
+            assert abs(int(counts[a, b]) - expected) <= 1e-4 * len(points)
+    off_diagonal = counts[~np.eye(len(room), dtype=bool)]
+    assert 0 < off_diagonal.max() < max(map(len, cloud.frames))
+
+
+@pytest.mark.real_data
+def test_a_real_room_is_counted_as_brute_force_counts_it(room: list[Points]) -> None:
+    assert_exact(Cloud([points[::60] for points in room[:3]], RADIUS_M), (500, 8_000_000))
