@@ -24,6 +24,7 @@ RUNS = {
             "ratio_webdataset_members_only",
         ],
     ),
+    "sens_reading": (["--megabytes", "3"], ["ratio_whole_file", "ms_per_skipped_frame"]),
     "pair_streaming": (
         ["--matches", "64"],
         [
