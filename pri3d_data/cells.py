@@ -17,14 +17,12 @@ REACH = 2
 
 
 @kernel
-def cell_columns(
-    points: NDArray[np.float32], low: NDArray[np.float64], side: float, axis: int
-) -> NDArray[np.int64]:
-    """(N,) int64 cell index of every point along one axis, counted from ``low``."""
-    columns = np.empty(len(points), dtype=np.int64)
+def cell_columns(points: NDArray[np.float32], low: NDArray[np.float64], side: float) -> NDArray[np.int32]:
+    """(N,) int32 cell index of every point along x, counted from ``low``."""
+    columns = np.empty(len(points), dtype=np.int32)
     inverse = 1.0 / side
     for i in range(len(points)):
-        columns[i] = np.int64(np.floor((points[i, axis] - low[axis]) * inverse))
+        columns[i] = np.int32(np.floor((points[i, 0] - low[0]) * inverse))
     return columns
 
 

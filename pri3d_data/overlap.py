@@ -48,12 +48,7 @@ def match_counts(
         extent = np.floor((points.max(axis=0).astype(np.float64) - low) * (1.0 / side)) + 1
         if not (extent.max() < _MOST_CELLS and np.prod(extent + 4 * REACH) < 2.0**62):
             raise ValueError(f"the frames' points span {extent * side} m: their poses cannot be true")
-        # Cutting along the longest axis gives slabs of little surface, so few points are sorted twice.
-        long = int(np.argmax(extent))
-        if long != 0:
-            swap = np.array([1, 0, 2] if long == 1 else [2, 1, 0])
-            points, low, extent = np.ascontiguousarray(points[:, swap]), low[swap], extent[swap]
-        columns = cell_columns(points, low, side, 0)
+        columns = cell_columns(points, low, side)
         frame_of = np.repeat(np.arange(frames, dtype=np.int32), np.diff(starts))
         for first, last in _slabs(columns, int(extent[0]), tile_points):
             inside = np.flatnonzero((columns >= first - REACH) & (columns < last + REACH))
@@ -62,7 +57,7 @@ def match_counts(
     return counts
 
 
-def _slabs(columns: NDArray[np.int64], extent: int, tile_points: int) -> list[tuple[int, int]]:
+def _slabs(columns: NDArray[np.int32], extent: int, tile_points: int) -> list[tuple[int, int]]:
     if len(columns) <= tile_points:
         return [(0, extent)]
     # A few far points make most columns empty: then only those that hold points are listed.
@@ -225,21 +220,21 @@ def _count_sorted(
                 at = head[other]
                 while at >= 0:
                     b = linked[at]
-                    nearest = 0.0
-                    farthest = 0.0
-                    for axis in range(3):
-                        alo = np.float64(box[a, axis])
-                        ahi = np.float64(box[a, axis + 3])
-                        blo = np.float64(box[b, axis])
-                        bhi = np.float64(box[b, axis + 3])
-                        gap = max(max(blo - ahi, alo - bhi), 0.0)
-                        span = max(bhi - alo, ahi - blo)
-                        nearest += gap * gap
-                        farthest += span * span
-                    if farthest <= radius2:
+                    # Summed in the order distances are, so that a bound rounds no tighter than they do.
+                    right0 = np.float64(box[b, 3]) - np.float64(box[a, 0])
+                    left0 = np.float64(box[a, 3]) - np.float64(box[b, 0])
+                    right1 = np.float64(box[b, 4]) - np.float64(box[a, 1])
+                    left1 = np.float64(box[a, 4]) - np.float64(box[b, 1])
+                    right2 = np.float64(box[b, 5]) - np.float64(box[a, 2])
+                    left2 = np.float64(box[a, 5]) - np.float64(box[b, 2])
+                    span0, span1, span2 = max(right0, left0), max(right1, left1), max(right2, left2)
+                    if span0 * span0 + span1 * span1 + span2 * span2 <= radius2:
                         settled = True
                         break
-                    if nearest <= radius2:
+                    gap0 = max(-min(right0, left0), 0.0)
+                    gap1 = max(-min(right1, left1), 0.0)
+                    gap2 = max(-min(right2, left2), 0.0)
+                    if gap0 * gap0 + gap1 * gap1 + gap2 * gap2 <= radius2:
                         close[near] = b
                         near += 1
                     at = link[at]
