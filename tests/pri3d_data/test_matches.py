@@ -238,6 +238,13 @@ def test_colour_cameras_that_see_less_than_the_depth_cameras_bound_the_matches()
     assert (matches < [32, 24, 32, 24]).all()
 
 
+def test_a_colour_camera_that_looks_away_takes_no_part() -> None:
+    backwards = pose((0, 0, 0), (0, math.pi, 0))
+    a, b = view(render(LEFT), LEFT, DEPTH_CAMERA, backwards), view(render(RIGHT), RIGHT)
+    assert len(sample_matches(a, b, RADIUS_M, ALL, 0)) == 0
+    assert len(sample_matches(b, a, RADIUS_M, ALL, 0)) == 0
+
+
 def test_depth_images_of_different_sizes_match_too() -> None:
     fine = Camera(128, 96, 110.0, 112.0, 63.0, 48.5)
     a = view(render(LEFT), LEFT)
@@ -293,6 +300,17 @@ def test_a_sample_spreads_over_the_image_like_all_matches_do() -> None:
         sample = sample_matches(a, b, RADIUS_M, 400, seed)
         error = np.abs(sample.mean(axis=0) - everything.mean(axis=0)) / everything.std(axis=0)
         assert error.max() < 5 / np.sqrt(400)
+
+
+def test_a_sample_falls_into_no_regular_pattern() -> None:
+    depth = render(LEFT)
+    a = view(depth, LEFT)
+    for seed in range(20):
+        x, y = sample_matches(a, a, RADIUS_M, 400, seed)[:, :2].astype(int).T
+        steps = np.diff(y * 64 + x)
+        assert len(np.unique(steps)) > 300
+        # Neighbours in the sample are no nearer to each other than chance brings them.
+        assert abs(np.corrcoef((y * 64 + x)[:-1], (y * 64 + x)[1:])[0, 1]) < 0.25
 
 
 # ---- nothing to match
