@@ -120,18 +120,17 @@ def count_overlap(open_capture: OpenCapture, scene: SceneFiles, parameters: Scen
     origin = np.round(measured[0][0].camera_to_world[:3, 3]) if measured else np.zeros(3)
     cloud = np.empty((sum(np.count_nonzero(depth) for _, depth in measured), 3), dtype=np.float32)
     starts = np.zeros(len(measured) + 1, dtype=np.int64)
-    for number, (frame, depth) in enumerate(measured):
-        assert frame.depth_camera is not None
-        assert frame.depth_to_world is not None
-        part = backproject(depth, unit_m, frame.depth_camera.vector, frame.depth_to_world, origin)
-        part = voxel_means(part, rule.voxel_m) if rule.voxel_m else part
-        starts[number + 1] = starts[number] + len(part)
-        cloud[starts[number] : starts[number + 1]] = part
     numbers = np.array([frame.index for frame, _ in measured], dtype=np.int64)
-    measured.clear()
-    cloud = cloud[: starts[-1]]
     try:
-        counts = match_counts(cloud, starts, rule.radius_m)
+        for number, (frame, depth) in enumerate(measured):
+            assert frame.depth_camera is not None
+            assert frame.depth_to_world is not None
+            part = backproject(depth, unit_m, frame.depth_camera.vector, frame.depth_to_world, origin)
+            part = voxel_means(part, rule.voxel_m) if rule.voxel_m else part
+            starts[number + 1] = starts[number] + len(part)
+            cloud[starts[number] : starts[number + 1]] = part
+        measured.clear()
+        counts = match_counts(cloud[: starts[-1]], starts, rule.radius_m)
     except ValueError as error:
         raise DataError(f"{error}.") from error
     return SceneOverlap(_pairs(numbers, np.diff(starts), counts, rule), tuple(failures))

@@ -156,6 +156,8 @@ class SensFile:
             try:
                 # One byte more than expected is enough to notice a blob that would inflate to more.
                 blob = inflate.decompress(blob, expected + 1)
+                if len(blob) == expected and not inflate.eof:
+                    raise zlib.error("the stream ends before its checksum")
             except zlib.error as error:
                 raise DataError(
                     f"the depth image's zlib data are broken ({error}).",

@@ -351,6 +351,7 @@ GOOD = zlib.compress(DEPTH.tobytes())
         pytest.param(GOOD[:2], id="cut after its header"),
         pytest.param(GOOD[:20] + b"\xff" + GOOD[21:], id="one byte changed"),
         pytest.param(zlib.compress(DEPTH.tobytes()[:-2]), id="one pixel short"),
+        pytest.param(GOOD[:-4], id="without its checksum"),
         pytest.param(zlib.compress(b""), id="inflates to nothing"),
         pytest.param(zlib.compress(DEPTH.tobytes() + b"\0"), id="one byte long"),
     ],
