@@ -113,7 +113,7 @@ def bits_for(count: int) -> int:
 
 @inline_kernel
 def scrambled(value: int, bits: int, seed: int) -> int:
-    """Where ``seed`` sends a number: a bijection of [0, 2^bits), so that counting up visits all of it once."""
+    """Where ``seed`` sends a number: a bijection of [0, 2^bits), so counting up visits each number once."""
     # Xor-shifts and odd multipliers are each invertible modulo 2^bits.
     mask = np.uint64((1 << bits) - 1)
     half = np.uint64(bits // 2 + 1)

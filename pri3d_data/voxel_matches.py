@@ -133,7 +133,7 @@ def _truncated(
     row = camera[1] * y / z + camera[3]
     if not (column >= 0.0 and row >= 0.0 and column < width and row < height):
         return False, 0, 0
-    return True, np.int64(row), np.int64(column)  # type: ignore[return-value]
+    return True, int(row), int(column)
 
 
 @inline_kernel
@@ -164,9 +164,9 @@ def _nearest(
     # The row of the voxel whose centre is nearest to a point, -1 where none lies within the radius.
     if not (max(abs(x), abs(y), abs(z)) + radius_m < _FARTHEST * voxel_m):
         return -1
-    first = np.int64(voxels[0, 0])
+    first = int(voxels[0, 0])
     last = first + len(slabs) - 2
-    own_x, own_y = np.int64(np.floor(x / voxel_m)), np.int64(np.floor(y / voxel_m))
+    own_x, own_y = int(np.floor(x / voxel_m)), int(np.floor(y / voxel_m))
     own_z = np.floor(z / voxel_m)
     nearest, best = -1, radius_m * radius_m
     # The point's own column first: what it finds rules out most of the others before they are searched.
@@ -175,10 +175,10 @@ def _nearest(
         across = dx * dx + dy * dy
         start, end = slabs[own_x - first], slabs[own_x - first + 1]
         nearest, best = _nearer(voxels, start, end, own_y, own_z, voxel_m, z, across, nearest, best)
-    low_x = max(first, np.int64(np.floor((x - radius_m) / voxel_m - 0.5)))
-    high_x = min(last, np.int64(np.ceil((x + radius_m) / voxel_m - 0.5)))
-    low_y = np.int64(np.floor((y - radius_m) / voxel_m - 0.5))
-    high_y = np.int64(np.ceil((y + radius_m) / voxel_m - 0.5))
+    low_x = max(first, int(np.floor((x - radius_m) / voxel_m - 0.5)))
+    high_x = min(last, int(np.ceil((x + radius_m) / voxel_m - 0.5)))
+    low_y = int(np.floor((y - radius_m) / voxel_m - 0.5))
+    high_y = int(np.ceil((y + radius_m) / voxel_m - 0.5))
     for i in range(low_x, high_x + 1):
         dx = (i + 0.5) * voxel_m - x
         start, end = slabs[i - first], slabs[i - first + 1]
