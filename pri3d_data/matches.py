@@ -56,45 +56,43 @@ def sample_matches(a: View, b: View, radius_m: float, limit: int, seed: int) -> 
     """
     height, width = a.depth.shape
     pixels = height * width
-    bits = 1
-    while (1 << bits) < pixels:
-        bits += 1
-    a_to_b = _between(a.depth_to_world, b.depth_to_world)
-    b_to_a = _between(b.depth_to_world, a.depth_to_world)
-    a_to_color = _between(a.depth_to_world, a.camera_to_world)
-    b_to_color = _between(b.depth_to_world, b.camera_to_world)
+    bits = bits_for(pixels)
+    a_to_b = between(a.depth_to_world, b.depth_to_world)
+    b_to_a = between(b.depth_to_world, a.depth_to_world)
+    a_to_color = between(a.depth_to_world, a.camera_to_world)
+    b_to_color = between(b.depth_to_world, b.camera_to_world)
     radius2 = radius_m * radius_m
     found = 0
     matches = np.empty((min(limit, pixels), 4), dtype=np.int16)
     for step in range(1 << bits):
         if found >= limit:
             break
-        pixel = _scramble(step, bits, seed)
+        pixel = scrambled(step, bits, seed)
         if pixel >= pixels:
             continue
         row = pixel // width
         column = pixel - row * width
         if a.depth[row, column] == 0:
             continue
-        ax, ay, az = _point(a.depth, a.depth_unit_m, a.depth_camera, row, column)
-        px, py, pz = _move(a_to_b, ax, ay, az)
-        there, b_row, b_column = _pixel(px, py, pz, b.depth_camera, b.depth.shape[1], b.depth.shape[0])
+        ax, ay, az = point_at(a.depth, a.depth_unit_m, a.depth_camera, row, column)
+        px, py, pz = moved(a_to_b, ax, ay, az)
+        there, b_row, b_column = pixel_of(px, py, pz, b.depth_camera, b.depth.shape[1], b.depth.shape[0])
         if not there or b.depth[b_row, b_column] == 0:
             continue
-        bx, by, bz = _point(b.depth, b.depth_unit_m, b.depth_camera, b_row, b_column)
+        bx, by, bz = point_at(b.depth, b.depth_unit_m, b.depth_camera, b_row, b_column)
         if (px - bx) ** 2 + (py - by) ** 2 + (pz - bz) ** 2 > radius2:
             continue
-        qx, qy, qz = _move(b_to_a, bx, by, bz)
-        back, a_row, a_column = _pixel(qx, qy, qz, a.depth_camera, width, height)
+        qx, qy, qz = moved(b_to_a, bx, by, bz)
+        back, a_row, a_column = pixel_of(qx, qy, qz, a.depth_camera, width, height)
         if not back or a.depth[a_row, a_column] == 0:
             continue
-        cx, cy, cz = _point(a.depth, a.depth_unit_m, a.depth_camera, a_row, a_column)
+        cx, cy, cz = point_at(a.depth, a.depth_unit_m, a.depth_camera, a_row, a_column)
         if (qx - cx) ** 2 + (qy - cy) ** 2 + (qz - cz) ** 2 > radius2:
             continue
-        ux, uy, uz = _move(a_to_color, ax, ay, az)
-        in_a, ya, xa = _pixel(ux, uy, uz, a.camera, a.width, a.height)
-        vx, vy, vz = _move(b_to_color, bx, by, bz)
-        in_b, yb, xb = _pixel(vx, vy, vz, b.camera, b.width, b.height)
+        ux, uy, uz = moved(a_to_color, ax, ay, az)
+        in_a, ya, xa = pixel_of(ux, uy, uz, a.camera, a.width, a.height)
+        vx, vy, vz = moved(b_to_color, bx, by, bz)
+        in_b, yb, xb = pixel_of(vx, vy, vz, b.camera, b.width, b.height)
         if in_a and in_b:
             matches[found, 0] = xa
             matches[found, 1] = ya
@@ -105,8 +103,18 @@ def sample_matches(a: View, b: View, radius_m: float, limit: int, seed: int) -> 
 
 
 @inline_kernel
-def _scramble(value: int, bits: int, seed: int) -> int:
-    # A bijection of [0, 2^bits): xor-shifts and odd multipliers are each invertible modulo 2^bits.
+def bits_for(count: int) -> int:
+    """Bits that `scrambled` needs to reach every number below ``count``."""
+    bits = 1
+    while (1 << bits) < count:
+        bits += 1
+    return bits
+
+
+@inline_kernel
+def scrambled(value: int, bits: int, seed: int) -> int:
+    """Where ``seed`` sends a number: a bijection of [0, 2^bits), so counting up visits each number once."""
+    # Xor-shifts and odd multipliers are each invertible modulo 2^bits.
     mask = np.uint64((1 << bits) - 1)
     half = np.uint64(bits // 2 + 1)
     mixed = np.uint64(seed)
@@ -119,8 +127,8 @@ def _scramble(value: int, bits: int, seed: int) -> int:
 
 
 @inline_kernel
-def _between(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    # Rigid transform from one camera to another: R_t^T (R_s x + t_s - t_t).
+def between(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rigid transform (3, 4) from one camera to another, given both to world: R_t^T (R_s x + t_s - t_t)."""
     out = np.empty((3, 4), dtype=np.float64)
     for i in range(3):
         for j in range(3):
@@ -136,7 +144,8 @@ def _between(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArra
 
 
 @inline_kernel
-def _move(m: NDArray[np.float64], x: float, y: float, z: float) -> tuple[float, float, float]:
+def moved(m: NDArray[np.float64], x: float, y: float, z: float) -> tuple[float, float, float]:
+    """A point taken through the first three rows of a rigid transform."""
     return (
         m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3],
         m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3],
@@ -145,17 +154,19 @@ def _move(m: NDArray[np.float64], x: float, y: float, z: float) -> tuple[float, 
 
 
 @inline_kernel
-def _point(
+def point_at(
     depth: NDArray[np.uint16], unit_m: float, camera: NDArray[np.float64], row: int, column: int
 ) -> tuple[float, float, float]:
+    """The point of a depth pixel, in metres in its camera."""
     z = depth[row, column] * unit_m
     return (column - camera[2]) / camera[0] * z, (row - camera[3]) / camera[1] * z, z
 
 
 @inline_kernel
-def _pixel(
+def pixel_of(
     x: float, y: float, z: float, camera: NDArray[np.float64], width: int, height: int
 ) -> tuple[bool, int, int]:
+    """Whether a point falls on a pixel of a camera's image, and that pixel's row and column."""
     if z <= 0.0:
         return False, 0, 0
     column = np.floor(camera[0] * x / z + camera[2] + 0.5)

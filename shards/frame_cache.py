@@ -11,6 +11,32 @@ from shards.pair_index import PairIndex
 _OPEN_SHARDS = 32
 
 
+class OpenShards:
+    """An index's shards, opened as they are needed and the least recently used closed.
+
+    Args:
+        paths: local paths or URLs; shards are named by their number among them.
+    """
+
+    def __init__(self, paths: list[str]) -> None:
+        self._paths = paths
+        self._open: OrderedDict[int, ByteSource] = OrderedDict()
+
+    def read(self, shard: int, offset: int, size: int) -> bytes:
+        """Bytes of a shard.
+
+        Raises:
+            DataError: the shard is missing, or the range goes beyond it.
+        """
+        source = self._open.get(shard)
+        if source is None:
+            source = self._open[shard] = ByteSource(self._paths[shard])
+            if len(self._open) > _OPEN_SHARDS:
+                self._open.popitem(last=False)[1].close()
+        self._open.move_to_end(shard)
+        return source.read(offset, size)
+
+
 class FrameCache:
     """Decoded frames, the least recently used dropped when they outgrow their memory.
 
@@ -18,13 +44,14 @@ class FrameCache:
         index: where frames lie.
         limit_bytes: memory for decoded pixels. It should hold the frames of as many scenes as the caller
             serves lanes; with less, frames are decoded more than once a visit.
+        shards: what to read through; its own where it is not given.
     """
 
-    def __init__(self, index: PairIndex, limit_bytes: int) -> None:
+    def __init__(self, index: PairIndex, limit_bytes: int, shards: OpenShards | None = None) -> None:
         self._index = index
         self._limit = limit_bytes
         self._frames: OrderedDict[int, StoredFrame] = OrderedDict()
-        self._open: OrderedDict[int, ByteSource] = OrderedDict()
+        self._shards = shards or OpenShards(index.shards)
         self._bytes = 0
         self.decoded = 0
         self.bytes_read = 0
@@ -38,7 +65,7 @@ class FrameCache:
         index = self._index
         shard = int(index.frame_shard[row])
         offset, size = int(index.frame_offset[row]), int(index.frame_bytes[row])
-        frame = decode_frame(self._shard(shard).read(offset, size), index.shards[shard], offset)
+        frame = decode_frame(self._shards.read(shard, offset, size), index.shards[shard], offset)
         self.decoded += 1
         self.bytes_read += size
         self._frames[row] = frame
@@ -46,12 +73,3 @@ class FrameCache:
         while self._bytes > self._limit and len(self._frames) > 2:
             self._bytes -= self._frames.popitem(last=False)[1].nbytes
         return frame
-
-    def _shard(self, shard: int) -> ByteSource:
-        source = self._open.get(shard)
-        if source is None:
-            source = self._open[shard] = ByteSource(self._index.shards[shard])
-            if len(self._open) > _OPEN_SHARDS:
-                self._open.popitem(last=False)[1].close()
-        self._open.move_to_end(shard)
-        return source

@@ -1,0 +1,129 @@
+"""Scenes' geometry kept for as long as they are visited, within a stated amount of memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import tokenize
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pri3d_data.errors import DataError
+from shards import schema
+from shards.bundle import Geometry
+from shards.frame_cache import OpenShards
+from shards.frames import split_sample
+from shards.pair_index import PairIndex
+
+_BITS = 21
+_HALF = 1 << (_BITS - 1)
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+class GeometryCache:
+    """Voxels of the scenes in use, the least recently used dropped when they outgrow their memory.
+
+    Args:
+        index: where scenes lie.
+        limit_bytes: memory for voxels and colours, 15 bytes a voxel. The scene in use is kept whatever it
+            takes; with less than the scenes of the caller's lanes take, scenes are read more than once a
+            visit.
+        shards: what to read through.
+    """
+
+    def __init__(self, index: PairIndex, limit_bytes: int, shards: OpenShards) -> None:
+        self._index = index
+        self._limit = limit_bytes
+        self._shards = shards
+        self._scenes: OrderedDict[int, Geometry] = OrderedDict()
+        self._bytes = 0
+        self.decoded = 0
+
+    def get(self, scene: int) -> Geometry | None:
+        """The geometry of a scene of the index, None where it has none.
+
+        Raises:
+            DataError: it cannot be read, or is not what the format says.
+        """
+        index = self._index
+        if index.scene_voxels[scene] == 0:
+            return None
+        geometry = self._scenes.get(scene)
+        if geometry is not None:
+            self._scenes.move_to_end(scene)
+            return geometry
+        shard, offset = int(index.scene_shard[scene]), int(index.scene_offset[scene])
+        # One read of the scene's whole sample: its pairs lie before the voxels, but are a fraction of them.
+        data = self._shards.read(shard, offset, int(index.scene_bytes[scene]))
+        geometry = decode_geometry(data, index.shards[shard], offset)
+        self.decoded += 1
+        self._scenes[scene] = geometry
+        self._bytes += _size(geometry)
+        while self._bytes > self._limit and len(self._scenes) > 1:
+            self._bytes -= _size(self._scenes.popitem(last=False)[1])
+        return geometry
+
+
+def decode_geometry(data: bytes, file: str = "", offset: int = 0) -> Geometry:
+    """The geometry in a scene's own sample.
+
+    Args:
+        data: the sample's part of a shard, headers included.
+        file, offset: where it came from, for errors.
+
+    Raises:
+        DataError: a member is missing or broken, or the voxels are not sorted, each once.
+    """
+    parts = split_sample(data, file, offset)
+    try:
+        voxel_m = float(json.loads(parts[schema.SCENE])["voxel_m"])
+        if not (math.isfinite(voxel_m) and voxel_m > 0.0):
+            raise ValueError(f"voxels of {voxel_m} m")
+        voxels = _rows(parts[schema.VOXELS], np.dtype("<i4")).astype(np.int32)
+        colors = _rows(parts[schema.VOXEL_COLORS], np.dtype(np.uint8)).copy()
+        if len(voxels) != len(colors):
+            raise ValueError(f"{len(voxels)} voxels with {len(colors)} colours")
+        # What searches in them relies on.
+        shifted = voxels.astype(np.int64) + _HALF
+        if ((shifted < 0) | (shifted >> _BITS != 0)).any():
+            raise ValueError("a voxel lies beyond 2^20 from the world's zero")
+        keys = (shifted[:, 0] << (2 * _BITS)) | (shifted[:, 1] << _BITS) | shifted[:, 2]
+        if (keys[1:] <= keys[:-1]).any():
+            raise ValueError("the voxels are not sorted")
+        return Geometry(voxels, colors, voxel_m)
+    except KeyError as error:
+        reason = f"the sample lacks {error}."
+    except (ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:
+        reason = f"the sample cannot be decoded ({error})."
+    raise DataError(
+        reason,
+        file=file,
+        offset=offset,
+        remedy="Run `pri3d-data verify` on the data set, then build it again.",
+    )
+
+
+def _rows(data: bytes, kind: np.dtype[Any]) -> NDArray[Any]:
+    # NumPy's own reader allocates whatever shape the header claims before it looks at the data.
+    stream = io.BytesIO(data)
+    header = _HEADERS.get(np.lib.format.read_magic(stream))
+    if header is None:
+        raise ValueError("an NPY of an unknown version")
+    shape, by_columns, found = header(stream)
+    body = memoryview(data)[stream.tell() :]
+    if found != kind or by_columns or len(shape) != 2 or shape[1] != 3:
+        raise ValueError(f"an array of {found}, shape {shape}, where rows of three {kind} are expected")
+    if len(body) != shape[0] * 3 * kind.itemsize:
+        raise ValueError(f"{len(body)} bytes of an array of shape {shape}")
+    return np.frombuffer(body, dtype=kind).reshape(-1, 3)
+
+
+def _size(geometry: Geometry) -> int:
+    return geometry.voxels.nbytes + geometry.colors.nbytes
