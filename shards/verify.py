@@ -173,6 +173,10 @@ def _scene_sample(
         yield "its description names another scene or another number of frames."
     if len(voxels) != row["voxels"] or voxels.shape != colors.shape:
         yield "its voxels are not as many as the scenes table says."
+    steps = np.diff(voxels.astype(np.int64), axis=0)
+    first = np.take_along_axis(steps, (steps != 0).argmax(axis=1)[:, None], axis=1) if len(steps) else steps
+    if not (first > 0).all():
+        yield "its voxels are not sorted, or one of them is there twice."
     if not np.isin(listed, about["frames"]).all():
         yield "a pair names a frame the scene does not have."
 

@@ -57,26 +57,34 @@ def all_pairs(frames: Sequence[int]) -> PairRows:
 
 
 def scene_bundle(
-    scene: str, frames: Sequence[int], seed: int
+    scene: str, frames: Sequence[int], seed: int, voxel_order: int = 1
 ) -> tuple[Bundle, dict[int, Any], dict[int, Any]]:
     random = np.random.default_rng(seed)
     images = {f: random.integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8) for f in frames}
     depths = {f: np.full((HEIGHT, WIDTH), 1000 + f // 25, dtype=np.uint16) for f in frames}
     samples = [frame_sample(f, depths[f], images[f]) for f in frames]
-    voxels = random.integers(-50, 50, (20, 3)).astype(np.int32)
-    geometry = Geometry(voxels, random.integers(0, 256, (20, 3)).astype(np.uint8), 0.02)
+    voxels = np.unique(random.integers(-50, 50, (20, 3)), axis=0)[::voxel_order].astype(np.int32)
+    geometry = Geometry(voxels, random.integers(0, 256, voxels.shape).astype(np.uint8), 0.02)
     return make_bundle(scene, "made-up", samples, all_pairs(frames), geometry), images, depths
 
 
-def write_dataset(root: Path, scenes: int = 4, frames: int = 6, scenes_a_shard: int = 2) -> Written:
+def write_dataset(
+    root: Path, scenes: int = 4, frames: int = 6, scenes_a_shard: int = 2, voxel_order: int = 1
+) -> Written:
     store = Store(str(root))
     records, written = {}, Written(root, {}, {}, set())
     for number in range(scenes):
         scene = f"scene{number:04d}_00"
         numbers = [25 * i for i in range(frames)]
-        bundle, images, depths = scene_bundle(scene, numbers, number)
+        bundle, images, depths = scene_bundle(scene, numbers, number, voxel_order)
         record = SceneRecord(
-            scene, f"mark{number}", len(bundle.data), bundle.sha256, 20, bundle.frame_rows, bundle.pair_rows
+            scene,
+            f"mark{number}",
+            len(bundle.data),
+            bundle.sha256,
+            bundle.voxels,
+            bundle.frame_rows,
+            bundle.pair_rows,
         )
         store.write(record.scratch_file, [bundle.data])
         records[scene] = record
@@ -96,6 +104,12 @@ def write_dataset(root: Path, scenes: int = 4, frames: int = 6, scenes_a_shard: 
     about = {"format_version": 1, "dataset": "made-up", "parameters": {}, "totals": totals}
     publish(store, records, shards, [False] * len(shards), [], about)
     return written
+
+
+@pytest.fixture
+def unsorted(tmp_path: Path) -> Written:
+    """Written by a program that ignores the order of voxels."""
+    return write_dataset(tmp_path / "unsorted", voxel_order=-1)
 
 
 @pytest.fixture

@@ -72,3 +72,9 @@ def test_wrong_totals_are_found(written: Any) -> None:
     about["totals"]["pairs"] += 1
     path.write_text(json.dumps(about))
     assert [problem.file for problem in problems(written)] == ["dataset.json"]
+
+
+def test_voxels_out_of_order_are_found(unsorted: Any) -> None:
+    assert {problem.reason for problem in problems(unsorted)} == {
+        "its voxels are not sorted, or one of them is there twice."
+    }
