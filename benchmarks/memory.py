@@ -1,6 +1,6 @@
 """Peak memory and time of the overlap stage as a scan gets longer, each length in a process of its own.
 
-    python benchmarks/memory.py --data ../shared/data/scannet_layout_7scenes --json memory.json
+python benchmarks/memory.py --data ../shared/data/scannet_layout_7scenes --json memory.json
 """
 
 from __future__ import annotations
