@@ -82,8 +82,8 @@ def find_backend(name: str) -> Backend:
         module = importlib.import_module(f"pri3d_train.sparse.{name}_backend")
     except ImportError as error:
         raise UsageError(
-            f"The sparse backend '{name}' needs {package}, which cannot be imported ({error}). To install it: "
-            f"{remedy}. The backend 'torch' needs nothing."
+            f"The sparse backend '{name}' needs {package}, which cannot be imported ({error}). "
+            f"To install it: {remedy}. The backend 'torch' needs nothing."
         ) from error
     backend: Backend = module.BACKEND
     return backend

@@ -1,4 +1,4 @@
-"""A sparse convolution in plain PyTorch: gather rows, one matrix product an offset, add up; and its gradient."""
+"""A sparse convolution in plain PyTorch: gather rows, multiply by each offset's matrix, add up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
 #: Output rows worked on at a time. On a CPU what is gathered for them should stay in its cache; a GPU wants
@@ -119,7 +119,7 @@ def convolve(features: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
         features, kernel = features.to(dtype), kernel.to(dtype)
-    out: Tensor = _Convolution.apply(features, kernel, kernel_map)
+    out: Tensor = _Convolution.apply(features, kernel, kernel_map)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -141,6 +141,7 @@ class _Convolution(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         features, kernel = ctx.saved_tensors
         (gradient,) = gradients

@@ -112,7 +112,8 @@ def sort_cells(coordinates: Tensor, margin: int) -> tuple[Lattice, Tensor]:
     if bool((keys[1:] == keys[:-1]).any()):
         twice = coordinates[order[1:][keys[1:] == keys[:-1]][0]].tolist()
         raise UsageError(
-            f"Voxel {twice} (batch, x, y, z) is given more than once. Quantise the points first: one row a voxel."
+            f"Voxel {twice} (batch, x, y, z) is given more than once. "
+            "Quantise the points first: one row a voxel."
         )
     return Lattice(cells[order], _ended(keys), strides, margin), order
 
@@ -126,8 +127,8 @@ def _pack(cells: Tensor, margin: int) -> tuple[Tensor, tuple[int, int, int, int]
     strides = (extent[1] * extent[2] * extent[3], 1, extent[1], extent[1] * extent[2])
     if strides[0] * extent[0] >= _NOWHERE:
         raise UsageError(
-            f"The voxels span {extent[1]} x {extent[2]} x {extent[3]} cells, which is no scene. Are the coordinates "
-            "divided by the voxel size, and is the batch index in the first column?"
+            f"The voxels span {extent[1]} x {extent[2]} x {extent[3]} cells, which is no scene. "
+            "Are the coordinates divided by the voxel size, and is the batch index in the first column?"
         )
     shifted = cells - cells.new_tensor([a - margin for a in low])
     return (shifted * shifted.new_tensor(strides)).sum(1), strides

@@ -1,4 +1,4 @@
-"""Layers of the sparse network: parameters in MinkowskiEngine's names and layout, whatever computes with them."""
+"""Layers of the sparse network: parameters in MinkowskiEngine's names and layout, whatever computes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Up(nn.Module):
 
 
 class Pointwise(nn.Module):
-    """A 1³ kernel, which is a matrix product: ``kernel`` (inputs, outputs) and, if asked for, ``bias`` (1, outputs)."""
+    """A 1³ kernel, which is a matrix product: ``kernel`` (inputs, outputs), ``bias`` (1, outputs) or none."""
 
     def __init__(self, inputs: int, outputs: int, bias: bool = False) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class BatchNorm(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3³ convolutions with batch norm around a shortcut, which is 1³ and batch norm where channels differ."""
+    """Two 3³ convolutions with batch norm around a shortcut: 1³ and batch norm where channels differ."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

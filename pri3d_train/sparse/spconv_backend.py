@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import spconv.pytorch as spconv
@@ -27,7 +27,7 @@ if hasattr(ops, "get_current_stream"):
     ops.get_current_stream = _stream
 
 
-@lru_cache(maxsize=None)
+@cache
 def _layer(kind: str, size: int, inputs: int, outputs: int, key: str) -> nn.Module:
     """An spconv layer without a weight: it knows spconv's algorithms, the weights are ours.
 
@@ -64,7 +64,8 @@ class SpconvPyramid:
         while len(self._levels) <= level:
             last = len(self._levels) - 1
             rows = len(self._levels[last][0])
-            self.down(self._start.new_zeros((rows, 1), dtype=torch.float32), torch.zeros(8, 1, 1), last)
+            nothing = torch.zeros((rows, 1), device=self._start.device)
+            self.down(nothing, nothing.new_zeros((8, 1, 1)), last)
         cells = self._levels[level][0][:, [0, 3, 2, 1]].long()
         cells[:, 1:] <<= level
         return (cells + self._start).int()

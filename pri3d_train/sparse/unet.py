@@ -24,10 +24,10 @@ _DEPTH = 4
 class SparseUNet(nn.Module):
     """Occupied voxels with colours to a feature a voxel.
 
-    A 5³ stem, four 2³ convolutions with stride 2 each followed by basic blocks, four transposed ones back onto
-    the same voxels, each joined with the encoder's features of that level (decoder first) and followed by
-    basic blocks, and a 1³ convolution. Module names say the order, the stride of their input (p) and their own
-    (s). The state dict is MinkowskiEngine's, whichever backend computes.
+    A 5³ stem, four 2³ convolutions with stride 2 each followed by basic blocks, four transposed ones back
+    onto the same voxels, each joined with the encoder's features of that level (decoder first) and followed by
+    basic blocks, and a 1³ convolution. Module names say the order, the stride of their input (p) and
+    their own (s). The state dict is MinkowskiEngine's, whichever backend computes.
 
     Args:
         in_channels: features of an input voxel, 3 for its colour.
@@ -75,7 +75,7 @@ class SparseUNet(nn.Module):
         """Features of each voxel.
 
         Args:
-            coordinates: (N, 4) integers, batch index first, then x, y, z in voxels; rows unique, in any order,
+            coordinates: (N, 4) integers, batch index first, then x, y, z in voxels; rows unique, any order,
                 negative ones too. Batch indices may be missing.
             features: (N, in_channels) floating point, on the same device.
 
@@ -91,7 +91,7 @@ class SparseUNet(nn.Module):
         # In sorted rows neighbours are near by in memory, which every backend gains from; it also makes the
         # result of a voxel independent of where its row stands.
         lattice, order = sort_cells(coordinates, margin=_STEM_SIZE // 2)
-        # The others refuse an empty batch, which has to pass so that every rank of a job takes the same steps.
+        # The others refuse an empty batch, which has to pass: every rank of a job takes the same steps.
         pyramid = (self._backend if len(lattice) else self._plain).pyramid(lattice)
         x = relu(self.bn0(self.conv0p1s1(features.index_select(0, order), pyramid, 0)))
         skips = [x]
@@ -106,10 +106,9 @@ class SparseUNet(nn.Module):
             x = relu(self._part(f"bntr{n}")(self._part(f"convtr{n}p{2**level}s2")(x, pyramid, level)))
             x = torch.cat([x, skips.pop().to(x.dtype)], dim=1)
             x = self._part(f"block{n + 1}")(x, pyramid, level - 1)
-        x = self.final(x)
-        return x.index_select(
-            0, torch.empty_like(order).index_copy_(0, order, torch.arange(len(order)).to(order))
-        )
+        out: Tensor = self.final(x)
+        place = torch.empty_like(order).index_copy_(0, order, torch.arange(len(order), device=order.device))
+        return out.index_select(0, place)
 
     def _part(self, name: str) -> nn.Module:
         return self.get_submodule(name)
@@ -124,8 +123,8 @@ def _check(coordinates: Tensor, features: Tensor) -> None:
         )
     if features.ndim != 2 or len(features) != len(coordinates) or not features.is_floating_point():
         raise UsageError(
-            f"Features are one floating-point row a voxel, not {tuple(features.shape)} of {features.dtype} for "
-            f"{len(coordinates)} voxels."
+            f"Features are one floating-point row a voxel, not {tuple(features.shape)} of {features.dtype} "
+            f"for {len(coordinates)} voxels."
         )
     if features.device != coordinates.device:
         raise UsageError(f"Features are on {features.device} but coordinates on {coordinates.device}.")
