@@ -80,10 +80,17 @@ class SpconvPyramid:
 
     def down(self, features: Tensor, kernel: Tensor, level: int) -> Tensor:
         """A kernel of 8 with stride 2, to level + 1."""
-        # A layer with a stride would build its rulebook again each time; of ours there is one a level.
-        out = self._run("SparseConv3d", 2, features, kernel, level, f"between {level}")
+        # spconv's strided layers refuse a rulebook that exists. A U-Net goes down a level once; who does it
+        # again gets a new rulebook, which must number the cells as the first one did.
+        key = f"between {level}"
+        self._rulebooks = {name: book for name, book in self._rulebooks.items() if name != key}
+        out = self._run("SparseConv3d", 2, features, kernel, level, key)
         if len(self._levels) == level + 1:
             self._levels.append((out.indices, out.spatial_shape))
+        elif not torch.equal(out.indices, self._levels[level + 1][0]):
+            raise RuntimeError(
+                f"spconv numbered the cells of level {level + 1} anew; go down each level once."
+            )
         result: Tensor = out.features
         return result
 

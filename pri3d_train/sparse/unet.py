@@ -25,8 +25,8 @@ class SparseUNet(nn.Module):
     """Occupied voxels with colours to a feature a voxel.
 
     A 5³ stem, four 2³ convolutions with stride 2 each followed by basic blocks, four transposed ones back
-    onto the same voxels, each joined with the encoder's features of that level (decoder first) and followed by
-    basic blocks, and a 1³ convolution. Module names say the order, the stride of their input (p) and
+    onto the same voxels, each joined with the encoder's features of that level (decoder first) and followed
+    by basic blocks, and a 1³ convolution. Module names say the order, the stride of their input (p) and
     their own (s). The state dict is MinkowskiEngine's, whichever backend computes.
 
     Args:
