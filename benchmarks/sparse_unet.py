@@ -1,8 +1,8 @@
 """The sparse U-Net's backends side by side: seconds and peak memory of forward, and of forward and backward.
 
-Chunks are made up: a tilted room with balls in it, a little noise, the voxels nearest to a point. Every backend
-has a process and the same weights; they take turns. On a CPU seconds are CPU seconds of one thread, which other
-people's work on the machine does not lengthen as it does the clock's; on a GPU they are the clock's.
+Chunks are made up: a tilted room with balls in it, a little noise, the voxels nearest to a point. Every
+backend has a process and the same weights; they take turns. On a CPU seconds are CPU seconds of one thread,
+which other people's work on the machine does not lengthen as it does the clock's; on a GPU the clock's.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ with warnings.catch_warnings():
         MinkowskiConvolutionFunction,
         MinkowskiConvolutionTransposeFunction,
     )
+    from MinkowskiEngineBackend._C import ConvolutionMode
 
 
 class MinkowskiPyramid:
@@ -74,7 +75,7 @@ class MinkowskiPyramid:
                 features,
                 kernel.to(features.dtype).contiguous(),
                 generator,
-                ME.ConvolutionMode.DEFAULT,
+                ConvolutionMode.DEFAULT,
                 self._key(start),
                 self._key(end),
                 self._manager,
