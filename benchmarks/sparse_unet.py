@@ -169,7 +169,7 @@ def rows(cells: NDArray[np.int32], found: dict[str, dict[str, list[float]]]) -> 
             "pairs_per_voxel": around,
             "forward_seconds": measure.median(times["forward"]),
             "step_seconds": measure.median(times["step"]),
-            "spread": measure.spread(times["step"]),
+            "spread": f"{100 * measure.spread(times['step']):.1f} %",
             "peak_gb": max(times["peak"]) / 1e9,
             "ratio": None if name == "torch" else measure.median(times["step"]) / ours,
         }
