@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import click
@@ -104,3 +105,31 @@ def probe(
         f"of random ones {result.random:.3f}"
     )
     click.echo(f"margin {result.margin:.3f}, partner found within 5 px {result.retrieval:.1%}")
+
+
+@main.command()
+@click.argument("source", metavar="SOURCE")
+@click.argument("target", type=click.Path(path_type=Path, dir_okay=False), metavar="TARGET")
+@click.option(
+    "--to",
+    "layout",
+    required=True,
+    type=click.Choice(["torchvision", "detectron2", "pri3d"]),
+    help="Whose layout to write.",
+)
+@click.option("--ema", is_flag=True, help="Take the averaged weights of a run with --ema.")
+def convert(source: str, target: Path, layout: Any, ema: bool) -> None:
+    """Take the encoder out of SOURCE and write it to TARGET as another project reads it.
+
+    SOURCE is a run folder, a Pri3D checkpoint, a MoCo v2 checkpoint or a torchvision ResNet; which, its keys
+    tell.
+
+    \b
+    Examples:
+      pri3d-train convert runs/first encoder.pth --to torchvision
+      pri3d-train convert encoder.pth encoder.pkl --to detectron2
+      pri3d-train convert moco_v2_800ep.pth.tar start.pth --to pri3d
+    """
+    from pri3d_train.convert import convert as write
+
+    click.echo(write(source, target, layout, ema=ema))
