@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import SGD
 
 from pri3d_train.augmentation import augment_batch
-from pri3d_train.config import PretrainConfig
+from pri3d_train.config import BackendName, PretrainConfig
 from pri3d_train.distributed import World
 from pri3d_train.loader import PairLoader, PairSource
 from pri3d_train.pair_model import sparse_network
@@ -24,7 +24,7 @@ def plan(
     config: PretrainConfig,
     source: PairSource,
     world: World,
-    sparse: Callable[[str], nn.Module] = sparse_network,
+    sparse: Callable[[BackendName], nn.Module] = sparse_network,
 ) -> list[str]:
     """Lines that describe the run; two of its steps are made and thrown away, and nothing is written.
 

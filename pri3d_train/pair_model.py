@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pri3d_train.config import BackboneName, LossConfig
+from pri3d_train.config import BackboneName, BackendName, LossConfig
 from pri3d_train.depth_loss import DepthHead, depth_loss
 from pri3d_train.geometry_batch import GeometryBatch
 from pri3d_train.info_nce import gather_features, point_info_nce
@@ -106,7 +106,7 @@ class PairModel(nn.Module):
         return point_info_nce(query, key, geometry.valid, self.losses.temperature)
 
 
-def sparse_network(backend: str) -> nn.Module:
+def sparse_network(backend: BackendName) -> nn.Module:
     """The 3D network of the geometric prior (authors' MinkUNet34C) on ``backend``."""
     # Imported only when wanted: a backend may load compiled libraries that image-only runs do without.
     from pri3d_train.sparse.unet import SparseUNet  # type: ignore[import-not-found, unused-ignore]

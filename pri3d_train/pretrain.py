@@ -19,7 +19,7 @@ from pri3d_data.errors import UsageError
 from pri3d_train import checkpoint
 from pri3d_train.augmentation import Recipe, augment_batch, draw_recipes
 from pri3d_train.averaged import AveragedWeights
-from pri3d_train.config import PretrainConfig
+from pri3d_train.config import BackendName, PretrainConfig
 from pri3d_train.distributed import World
 from pri3d_train.divergence import stop_diverged
 from pri3d_train.initialise import initialise
@@ -49,7 +49,7 @@ def pretrain(
     init: str = "",
     resume: str = "auto",
     console: Console | None = None,
-    sparse: Callable[[str], nn.Module] = sparse_network,
+    sparse: Callable[[BackendName], nn.Module] = sparse_network,
     wandb: str = "",
 ) -> Outcome:
     """Train on ``source`` until ``config.steps``, or until SIGINT or SIGTERM, writing everything to ``run``.
@@ -151,7 +151,7 @@ def checked(config: PretrainConfig, source: PairSource) -> PairSource:
     return TrivialStream(source) if config.trivial else source
 
 
-def make_model(config: PretrainConfig, world: World, sparse: Callable[[str], nn.Module]) -> PairModel:
+def make_model(config: PretrainConfig, world: World, sparse: Callable[[BackendName], nn.Module]) -> PairModel:
     """The networks with the weights that ``config.seed`` gives them, on the CPU; sets torch's seed."""
     torch.manual_seed(config.seed)
     backbone3d = sparse(config.backend) if "geo" in config.losses.terms else None
