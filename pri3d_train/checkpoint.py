@@ -19,11 +19,13 @@ from torch import nn
 from torch.optim import Optimizer
 
 from pri3d_data.errors import DataError, StorageError, UsageError
-from pri3d_train.config import PretrainConfig
+from pri3d_train.averaged import AveragedWeights
+from pri3d_train.config import LossConfig, PretrainConfig
 from pri3d_train.weights import fill, read_tensors
 
 _NAME = re.compile(r"step-(\d{6,})\.pt")
-_KIND = "pri3d-pretrain-1"
+_FAMILY = "pri3d-pretrain-"
+_KIND = _FAMILY + "1"
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ def save(
     optimizer: Optimizer,
     stream: Mapping[str, Any],
     config: PretrainConfig,
+    average: AveragedWeights | None = None,
 ) -> Path:
     """Write the state after ``step`` steps, then delete all but the newest ``config.checkpoint.keep``.
 
@@ -56,6 +59,7 @@ def save(
         "kind": _KIND,
         "step": step,
         "model": model.state_dict(),
+        "ema": None if average is None else average.state_dict(),
         "optimizer": optimizer.state_dict(),
         "stream": dict(stream),
         "random": _random_state(),
@@ -139,34 +143,57 @@ def choose(run: Path, resume: str) -> Path | None:
 
 
 def restore(
-    file: Path, model: nn.Module, optimizer: Optimizer, config: PretrainConfig
+    file: Path,
+    model: nn.Module,
+    optimizer: Optimizer,
+    config: PretrainConfig,
+    average: AveragedWeights | None = None,
 ) -> tuple[Progress, str]:
-    """Put model, optimiser and random generators back to where ``file`` left them.
+    """Put model, optimiser, average and random generators back to where ``file`` left them.
+
+    An average that the run so far did not keep starts from the restored weights.
 
     Returns:
         The progress, and a sentence that says how many tensors matched.
 
     Raises:
-        UsageError: the checkpoint is of another backbone.
-        DataError: it is damaged or no checkpoint of a pre-training run.
+        UsageError: the checkpoint is of another backbone or other losses.
+        DataError: it is damaged, of a newer version, or no checkpoint of a pre-training run.
     """
     content = read_tensors(str(file))
-    if content.get("kind") != _KIND:
+    kind = str(content.get("kind"))
+    if kind != _KIND:
+        newer = kind.startswith(_FAMILY)
         raise DataError(
-            "this is not a checkpoint of `pri3d-train pretrain`.",
+            f"this checkpoint is of format {kind}, which this version does not know."
+            if newer
+            else "this is not a checkpoint of `pri3d-train pretrain`.",
             file=str(file),
-            remedy="To start a new run from its weights, give it as --init.",
+            remedy="Resume it with the version that wrote it."
+            if newer
+            else "To start a new run from its weights, give it as --init.",
         )
-    before = content["config"]["backbone"]
-    if before != config.backbone:
+    before = content["config"]
+    if before["backbone"] != config.backbone:
         raise UsageError(
-            f"{file} is of a {before}, not a {config.backbone}: give --backbone {before} to resume it."
+            f"{file} is of a {before['backbone']}, not a {config.backbone}: give --backbone "
+            f"{before['backbone']} to resume it."
+        )
+    # The first version's runs had the view loss alone and did not say so.
+    terms = LossConfig(**before["losses"]).terms if "losses" in before else ("view",)
+    if terms != config.losses.terms:
+        raise UsageError(
+            f"{file} was trained on the losses {'+'.join(terms)}, this run asks for "
+            f"{'+'.join(config.losses.terms)}, whose networks differ: resume with the same ones, or start "
+            "anew elsewhere with it as --init."
         )
     said = fill(model, content["model"], file=str(file))
     try:
         optimizer.load_state_dict(content["optimizer"])
     except (ValueError, KeyError) as error:
         raise DataError(f"its optimiser state does not fit ({error}).", file=str(file)) from error
+    if average is not None:
+        average.load_state_dict(content.get("ema") or model.state_dict())
     _restore_random_state(content["random"])
     return Progress(int(content["step"]), dict(content["stream"])), said
 

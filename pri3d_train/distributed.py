@@ -29,12 +29,19 @@ class World:
         """True on the one rank that writes files and speaks to the user."""
         return self.rank == 0
 
-    def share_of(self, batch_size: int) -> int:
-        """This rank's part of a global batch.
+    def share_of(self, batch_size: int, pieces: int = 1) -> int:
+        """This rank's part of a global batch, which it can cut into ``pieces`` equal ones.
 
         Raises:
-            UsageError: ``batch_size`` is no multiple of the number of ranks.
+            UsageError: ``batch_size`` is no multiple of the number of ranks times ``pieces``.
         """
+        if pieces > 1 and batch_size % (self.size * pieces):
+            unit = self.size * pieces
+            below = max(unit, batch_size - batch_size % unit)
+            raise UsageError(
+                f"--batch-size {batch_size} cannot be cut into --accumulate {pieces} equal pieces on each of "
+                f"{self.size} processes: give {below} or {batch_size - batch_size % unit + unit}."
+            )
         if batch_size % self.size:
             below = max(self.size, batch_size - batch_size % self.size)
             raise UsageError(

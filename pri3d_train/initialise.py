@@ -1,7 +1,8 @@
 """Where a network's first weights come from: a torchvision ResNet file, or a Pri3D checkpoint of any run.
 
 Both are recognised by their keys. The authors' published checkpoints are {"model": {...}} with the keys of
-`pri3d_train.view_model.ViewModel`, beside heads that only their other losses used.
+`pri3d_train.pair_model.PairModel`; each of its parts is filled whole or, where the file has none of it, left
+as it is.
 """
 
 from __future__ import annotations
@@ -10,22 +11,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pri3d_data.errors import DataError
+from pri3d_data.errors import DataError, UsageError
 from pri3d_train.checkpoint import latest
 from pri3d_train.config import BackboneName
-from pri3d_train.view_model import ViewModel
+from pri3d_train.pair_model import PairModel
 from pri3d_train.weights import fill, read_tensors
 
-#: Parts of published checkpoints that view-only training has no use for: the 3D network, the projections of
-#: the geometric loss, and the depth-regression head with its fixed Sobel filter.
-_OTHER_HEADS = ("backbone3d.", "w2d.", "w3d.", "headnet.", "headloss.")
 
-
-def initialise(model: ViewModel, file: str) -> str:
+def initialise(model: PairModel, file: str) -> str:
     """Start ``model`` from ``file`` instead of from random numbers.
 
     A torchvision file (flat keys conv1, bn1, layer1 ..., ``fc.*`` ignored) fills the encoder and leaves the
-    decoder random; a Pri3D checkpoint fills encoder and decoder. Every other tensor has to match.
+    rest random. A Pri3D checkpoint fills the image network, or its encoder if it has no more, and the 3D
+    network and projections if it has them and ``model`` too. Inside a part every tensor has to match.
 
     Returns:
         A sentence that says how many tensors matched.
@@ -36,11 +34,21 @@ def initialise(model: ViewModel, file: str) -> str:
     """
     content = read_tensors(file)
     if isinstance(content.get("model"), Mapping):
-        return fill(model, pri3d_tensors(content), file=file)
-    encoder = {name: value for name, value in content.items() if not name.startswith("fc.")}
+        tensors = content["model"]
+        if part(tensors, "backbone.encoder.") and not part(tensors, "backbone.decoder."):
+            return _fill_encoder(model, part(tensors, "backbone.encoder."), file)
+        said = fill(model.backbone, part(tensors, "backbone.") or tensors, file=file)
+        for name, network in model.named_children():
+            if name != "backbone" and part(tensors, name + "."):
+                said += "; " + fill(network, part(tensors, name + "."), file=f"{name} of {file}")
+        return said
+    return _fill_encoder(model, content, file)
+
+
+def _fill_encoder(model: PairModel, tensors: Mapping[str, Any], file: str) -> str:
     said = fill(
         model.backbone.encoder,
-        encoder,
+        {name: value for name, value in tensors.items() if not name.startswith("fc.")},
         file=file,
         # torchvision's first files are older than this counter, which nothing here reads.
         may_lack=("num_batches_tracked",),
@@ -50,33 +58,59 @@ def initialise(model: ViewModel, file: str) -> str:
     return said + " into the encoder; the decoder starts from random numbers"
 
 
-def pri3d_tensors(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The 2D network's tensors of a Pri3D checkpoint's content, without the heads of other losses."""
-    return {name: value for name, value in content["model"].items() if not name.startswith(_OTHER_HEADS)}
+def part(tensors: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The entries whose names begin with ``prefix``, without it."""
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def load_network(run_or_file: str) -> tuple[ViewModel, str]:
-    """The network of a run folder (its newest checkpoint) or of one checkpoint file, ours or the authors'.
+def newest_file(run_or_file: str) -> str:
+    """A run folder's newest checkpoint; anything else as it is.
+
+    Raises:
+        DataError: the folder has no checkpoint.
+    """
+    if not Path(run_or_file).is_dir():
+        return run_or_file
+    newest = latest(Path(run_or_file))
+    if newest is None:
+        raise DataError(
+            "this run folder has no whole checkpoint.",
+            file=run_or_file,
+            remedy="Let it train on for a while.",
+        )
+    return str(newest)
+
+
+def averaged(content: Mapping[str, Any], file: str) -> Mapping[str, Any]:
+    """The averaged weights of a checkpoint's content.
+
+    Raises:
+        UsageError: its run kept none.
+    """
+    if not isinstance(content.get("ema"), Mapping):
+        raise UsageError(f"{file} has no averaged weights, since its run had no --ema: leave out --ema.")
+    average: Mapping[str, Any] = content["ema"]
+    return average
+
+
+def load_network(run_or_file: str, *, ema: bool = False) -> tuple[PairModel, str]:
+    """The image network of a run folder (its newest checkpoint) or a checkpoint file, ours or the authors'.
 
     The backbone is told by the keys, so nothing needs to be said about it.
+
+    Args:
+        run_or_file: where it is.
+        ema: take the averaged weights instead of the last step's.
 
     Returns:
         The model on the CPU in evaluation mode, and a sentence that says how many tensors matched.
 
     Raises:
-        DataError: there is no checkpoint, or it is not one of a view model.
+        UsageError: averaged weights are asked for and not there.
+        DataError: there is no checkpoint, or it is not one of a Pri3D network.
         StorageError: it cannot be read.
     """
-    file = run_or_file
-    if Path(run_or_file).is_dir():
-        newest = latest(Path(run_or_file))
-        if newest is None:
-            raise DataError(
-                "this run folder has no whole checkpoint.",
-                file=run_or_file,
-                remedy="Let it train on for a while.",
-            )
-        file = str(newest)
+    file = newest_file(run_or_file)
     content = read_tensors(file)
     if not isinstance(content.get("model"), Mapping):
         raise DataError(
@@ -84,11 +118,14 @@ def load_network(run_or_file: str) -> tuple[ViewModel, str]:
             file=file,
             remedy="Give a run folder, a checkpoint in it, or one of the authors' checkpoints.",
         )
-    tensors = pri3d_tensors(content)
+    tensors = averaged(content, file) if ema else content["model"]
     deep = "backbone.encoder.layer1.0.conv3.weight" in tensors
     backbone: BackboneName = "resnet50" if deep else "resnet18"
-    model = ViewModel(backbone)
+    model = PairModel(backbone)
     said = fill(
-        model, tensors, file=file, remedy="Only ResNet-18 and ResNet-50 networks of Pri3D can be read."
+        model.backbone,
+        part(tensors, "backbone.") or tensors,
+        file=file,
+        remedy="Only ResNet-18 and ResNet-50 networks of Pri3D can be read.",
     )
     return model.eval(), f"{backbone}: {said}"

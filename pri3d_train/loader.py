@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from pri3d_data.errors import DataError, Pri3DError, StorageError, UsageError
-from pri3d_train.pair_batch import PairLike
+from pri3d_train.pair_like import PairLike
 
 #: Shorter than the half minute that launchers wait between SIGTERM and SIGKILL.
 _GRACE_S = 20
@@ -104,6 +104,8 @@ class PairLoader:
         self._workers = min(workers, len(self._lanes))
         self._seed = seed
         self._epoch, self._position = 0, 0
+        #: Epoch of each pair of the batch handed out last, which may span two.
+        self.epochs: list[int] = []
         if state is not None:
             self._epoch, self._position = self._start(state)
 
@@ -144,6 +146,7 @@ class PairLoader:
         samples = self._samples()
         while True:
             batch = [next(samples) for _ in range(self._batch)]
+            self.epochs = [self._epoch + (self._position + i) // per_epoch for i in range(self._batch)]
             done = self._position + self._batch
             self._epoch, self._position = self._epoch + done // per_epoch, done % per_epoch
             yield batch

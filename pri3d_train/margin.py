@@ -16,8 +16,9 @@ from torch.nn.functional import normalize
 from pri3d_data.errors import UsageError
 from pri3d_train.info_nce import gather_features
 from pri3d_train.loader import PairSource
-from pri3d_train.pair_batch import PairLike, stack_pairs
-from pri3d_train.view_model import ViewModel
+from pri3d_train.pair_batch import stack_pairs
+from pri3d_train.pair_like import PairLike
+from pri3d_train.pair_model import PairModel
 
 #: A retrieved pixel this near to the true one counts as found.
 RADIUS_PX = 5.0
@@ -38,7 +39,7 @@ class Margin:
         return asdict(self)
 
 
-def measure(model: ViewModel, pairs: Iterable[PairLike], *, matches: int = 1024, seed: int = 0) -> Margin:
+def measure(model: PairModel, pairs: Iterable[PairLike], *, matches: int = 1024, seed: int = 0) -> Margin:
     """Measure ``model``, which has to be in evaluation mode, on ``pairs``; those without matches are skipped.
 
     Args:
@@ -71,7 +72,7 @@ def first_pairs(source: PairSource, count: int) -> Iterator[PairLike]:
 
 @torch.no_grad()
 def _measure_pair(
-    model: ViewModel, pair: PairLike, rows: int, random: torch.Generator
+    model: PairModel, pair: PairLike, rows: int, random: torch.Generator
 ) -> tuple[float, float, float]:
     batch = stack_pairs([pair], max(rows, len(pair.matches))).to(model.mean.device)
     count = int(batch.valid.sum())

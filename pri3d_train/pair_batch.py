@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pri3d_data.errors import DataError, UsageError
-
-
-class PairLike(Protocol):
-    """What the trainer reads of `shards.stream.Pair`."""
-
-    @property
-    def scene(self) -> str:
-        """Name of the capture."""
-
-    @property
-    def frame_a(self) -> int:
-        """Number of the first frame in its capture."""
-
-    @property
-    def frame_b(self) -> int:
-        """Number of the second frame."""
-
-    @property
-    def image_a(self) -> NDArray[Any]:
-        """(H, W, 3) uint8 RGB."""
-
-    @property
-    def image_b(self) -> NDArray[Any]:
-        """(H, W, 3) uint8 RGB."""
-
-    @property
-    def matches(self) -> NDArray[Any]:
-        """(M, 4) integer, columns xa ya xb yb in full-resolution pixels."""
+from pri3d_train.geometry_batch import GeometryBatch, stack_chunks
+from pri3d_train.pair_like import PairLike
 
 
 @dataclass(frozen=True)
@@ -47,27 +19,53 @@ class PairBatch:
     """Tensors of B pairs.
 
     ``image_a`` and ``image_b`` (B, H, W, 3) uint8 RGB; ``matches`` (B, M, 4) int64 xa ya xb yb; ``valid``
-    (B, M) bool, False where ``matches`` is padding.
+    (B, M) bool, False where ``matches`` is padding. ``geometry`` is there when voxels are trained on, and
+    ``depth`` (2B, H, W) float32 metres, first frames first, 0 unmeasured, when depth is.
     """
 
     image_a: Tensor
     image_b: Tensor
     matches: Tensor
     valid: Tensor
+    geometry: GeometryBatch | None = None
+    depth: Tensor | None = None
 
     def to(self, device: torch.device) -> PairBatch:
         """The batch on ``device``, copied without holding up the host where that is possible."""
-        parts = (self.image_a, self.image_b, self.matches, self.valid)
-        if device.type == "cuda":
-            parts = tuple(part.pin_memory() for part in parts)  # type: ignore[assignment]
-        return PairBatch(*(part.to(device, non_blocking=True) for part in parts))
+
+        def move(part: Tensor) -> Tensor:
+            return (part.pin_memory() if device.type == "cuda" else part).to(device, non_blocking=True)
+
+        geometry = self.geometry and replace(
+            self.geometry, **{name: move(part) for name, part in self.geometry.tensors().items()}
+        )
+        return PairBatch(
+            move(self.image_a),
+            move(self.image_b),
+            move(self.matches),
+            move(self.valid),
+            geometry,
+            None if self.depth is None else move(self.depth),
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything in it by name, for a file that whoever looks into a failure can open."""
+        own = {name: getattr(self, name) for name in ("image_a", "image_b", "matches", "valid")}
+        own |= {} if self.depth is None else {"depth": self.depth}
+        of_geometry = self.geometry.tensors() if self.geometry is not None else {}
+        return own | {f"geometry_{name}": value for name, value in of_geometry.items()}
 
 
-def stack_pairs(pairs: Sequence[PairLike], rows: int) -> PairBatch:
+def stack_pairs(pairs: Sequence[PairLike], rows: int, terms: Collection[str] = ("view",)) -> PairBatch:
     """One batch of ``pairs``, each with its matches padded to ``rows``.
 
+    Args:
+        pairs: of one image size.
+        rows: most matches a pair, and most a frame's chunk, may have.
+        terms: the losses it is for; ``geo`` brings geometry and ``depth`` depth.
+
     Raises:
-        UsageError: the images are not all of one size.
+        UsageError: the images are not all of one size, or depth is wanted and not there.
         DataError: a match lies outside its image, or there are more than ``rows`` of them.
     """
     matches = np.zeros((len(pairs), rows, 4), np.int64)
@@ -97,4 +95,16 @@ def stack_pairs(pairs: Sequence[PairLike], rows: int) -> PairBatch:
         torch.from_numpy(np.stack([pair.image_b for pair in pairs])),
         torch.from_numpy(matches),
         torch.from_numpy(valid),
+        stack_chunks(pairs, rows) if "geo" in terms else None,
+        _stack_depth(pairs) if "depth" in terms else None,
     )
+
+
+def _stack_depth(pairs: Sequence[PairLike]) -> Tensor:
+    found = [getattr(pair, side, None) for side in ("depth_a", "depth_b") for pair in pairs]
+    measured = [depth for depth in found if depth is not None]
+    if len(measured) < len(found):
+        raise UsageError(
+            "--depth-loss compares with measured depth, which this stream's pairs do not carry: leave it out."
+        )
+    return torch.from_numpy(np.stack(measured).astype(np.float32))

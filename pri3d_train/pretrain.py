@@ -1,35 +1,35 @@
-"""The pre-training loop: stream, loss, step, log, checkpoint, and a way out between any two steps."""
+"""The pre-training loop: stream, step, log, checkpoint, and a way out between any two steps."""
 
 from __future__ import annotations
 
 import math
+import resource
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from rich.console import Console
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import nn
 from torch.optim import SGD
 
-from pri3d_data.errors import Pri3DError
+from pri3d_data.errors import UsageError
 from pri3d_train import checkpoint
-from pri3d_train.config import PretrainConfig
+from pri3d_train.augmentation import Recipe, augment_batch, draw_recipes
+from pri3d_train.averaged import AveragedWeights
+from pri3d_train.config import BackendName, PretrainConfig
 from pri3d_train.distributed import World
+from pri3d_train.divergence import stop_diverged
 from pri3d_train.initialise import initialise
 from pri3d_train.interruption import StopRequest
 from pri3d_train.loader import PairLoader, PairSource
 from pri3d_train.metrics_log import RunLog
 from pri3d_train.pair_batch import PairBatch, stack_pairs
-from pri3d_train.schedule import learning_rate
-from pri3d_train.view_model import ViewModel
-
-
-class DivergedError(Pri3DError):
-    """The loss is no longer a number; training on would only spread it."""
+from pri3d_train.pair_model import PairModel, sparse_network
+from pri3d_train.train_step import TrainStep, place
+from pri3d_train.trivial import TrivialStream
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ def pretrain(
     init: str = "",
     resume: str = "auto",
     console: Console | None = None,
+    sparse: Callable[[BackendName], nn.Module] = sparse_network,
+    wandb: str = "",
 ) -> Outcome:
     """Train on ``source`` until ``config.steps``, or until SIGINT or SIGTERM, writing everything to ``run``.
 
@@ -63,25 +65,27 @@ def pretrain(
         init: file of first weights (see `pri3d_train.initialise`), not looked at when resuming.
         resume: see `pri3d_train.checkpoint.choose`.
         console: where rank 0 speaks; standard error if None.
+        sparse: makes the 3D network for a backend's name.
+        wandb: project of Weights & Biases to log to as well; none if empty.
 
     Raises:
-        UsageError: batch, ranks, lanes or checkpoint do not go together.
+        UsageError: batch, ranks, lanes, losses, data or checkpoint do not go together.
         DataError: a file is not what it claims to be.
         StorageError: the disk refuses, or a loader process died; the run can be resumed.
         DivergedError: the loss became NaN or infinite.
     """
     console = console or Console(stderr=True)
-    share = world.share_of(config.batch_size)
     start_file = checkpoint.choose(run, resume)
-    torch.manual_seed(config.seed)
-    model = ViewModel(config.backbone, config.temperature)
+    source = checked(config, source)
+    model = make_model(config, world, sparse)
     said = "" if start_file or not init else initialise(model, init)
-    model.to(world.device)
+    place(model, config, world)
     sgd = {k: v for k, v in config.as_dict()["sgd"].items() if k != "lr"}
     optimizer = SGD(model.parameters(), lr=config.sgd.lr, **sgd)
+    average = AveragedWeights(model, config.compute.ema) if config.compute.ema and world.is_main else None
     step, position = 0, None
     if start_file:
-        progress, said = checkpoint.restore(start_file, model, optimizer, config)
+        progress, said = checkpoint.restore(start_file, model, optimizer, config, average)
         step, position = progress.step, progress.stream
         # The checkpoint's optimiser brings its own settings; those of this run are what the user asked for.
         optimizer.param_groups[0].update(sgd)
@@ -90,7 +94,7 @@ def pretrain(
         console.print(said, soft_wrap=True, highlight=False)
     loader = PairLoader(
         source,
-        batch_size=share,
+        batch_size=world.share_of(config.batch_size, config.compute.accumulate),
         seed=config.seed,
         rank=world.rank,
         ranks=world.size,
@@ -100,64 +104,84 @@ def pretrain(
     stopped = False
     with ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
-        log = stack.enter_context(RunLog(run, step, config.steps, console)) if world.is_main else None
+        log = stack.enter_context(RunLog(run, step, config, console, wandb)) if world.is_main else None
         if step < config.steps:
-            network = _distribute(model, world)
-            batches = stack.enter_context(closing(_batches(loader, config.matches, world)))
+            update = TrainStep(config, model, optimizer, average, world)
+            pieces = stack.enter_context(closing(batches(loader, config, world)))
             meter = _Meter(config.batch_size)
         while step < config.steps and not stopped:
             waiting = time.perf_counter()
-            batch = next(batches)
+            stacked = next(pieces)
             meter.waited += time.perf_counter() - waiting
-            lr = learning_rate(config.schedule, config.sgd.lr, step, config.steps)
-            loss = _train_step(network, optimizer, batch, lr)
+            batch = [augment_batch(piece, recipes) if recipes else piece for piece, recipes in stacked]
+            terms = update(batch, step)
+            matches = torch.stack([piece.valid.sum() for piece in batch]).sum()
             wish = torch.tensor(float(stop.wanted))
-            # One small sum a step lets every rank see the same loss and stop after the same step.
-            total, matches, wishes = world.sum([loss, batch.valid.sum(), wish])
+            # One small sum a step lets every rank see the same losses and stop after the same step.
+            *sums, all_matches, wishes = world.sum([*terms.values(), matches, wish])
+            values = {name: total / world.size for name, total in zip(terms, sums, strict=True)}
             step += 1
             meter.steps += 1
-            mean = total / world.size
-            if not math.isfinite(mean):
-                raise DivergedError(
-                    f"The loss became {mean} at step {step} (lr {lr:g}). Nothing of this step was saved: "
-                    "run again with a lower --lr to go on from the last checkpoint, or anew elsewhere."
-                )
+            if not math.isfinite(values["loss"]):
+                stop_diverged(run, step, update.rate(step - 1), values, terms, batch, world)
             stopped = wishes > 0 and step < config.steps
             last = stopped or step == config.steps
             if log is None:
                 continue
             log.advance(step)
             if last or step == 1 or step % config.log_every == 0:
-                values = {"loss": mean, "loss_view": mean, "lr": lr, **meter.read()}
-                log.write(step, {**values, "matches": matches / config.batch_size})
+                values |= {"lr": update.rate(step - 1), **meter.read()}
+                log.write(step, {**values, "matches": all_matches / config.batch_size})
             if last or step % config.checkpoint.every == 0:
-                checkpoint.save(run, step, model, optimizer, loader.state(), config)
+                checkpoint.save(run, step, model, optimizer, loader.state(), config, average)
     return Outcome(step, stopped)
 
 
-def _distribute(model: ViewModel, world: World) -> nn.Module:
-    if world.size == 1:
-        return model
-    return DistributedDataParallel(model, device_ids=[world.device] if world.device.type == "cuda" else None)
+def checked(config: PretrainConfig, source: PairSource) -> PairSource:
+    """The stream to train on.
+
+    Raises:
+        UsageError: the losses ask for geometry and ``source`` has none.
+    """
+    if "geo" in config.losses.terms and not getattr(source, "has_geometry", False):
+        raise UsageError(
+            "--geo trains on voxels, and this data set holds no geometry: build it again from captures with "
+            "a surface mesh, or train with --view alone."
+        )
+    return TrivialStream(source) if config.trivial else source
 
 
-def _batches(loader: PairLoader, rows: int, world: World) -> Generator[PairBatch, None, None]:
+def make_model(config: PretrainConfig, world: World, sparse: Callable[[BackendName], nn.Module]) -> PairModel:
+    """The networks with the weights that ``config.seed`` gives them, on the CPU; sets torch's seed."""
+    torch.manual_seed(config.seed)
+    backbone3d = sparse(config.backend) if "geo" in config.losses.terms else None
+    return PairModel(config.backbone, config.losses, backbone3d)
+
+
+def batches(
+    loader: PairLoader, config: PretrainConfig, world: World
+) -> Generator[list[tuple[PairBatch, list[Recipe]]], None, None]:
+    """This rank's part of every step on its device, in ``accumulate`` equal pieces.
+
+    With each come the recipes its images wait for: first frames', then second frames'; none without
+    augmentation.
+    """
     for pairs in loader:
-        yield stack_pairs(pairs, rows).to(world.device)
-
-
-def _train_step(network: nn.Module, optimizer: SGD, batch: PairBatch, lr: float) -> Tensor:
-    """One update; the loss before it, () float32 on the batch's device."""
-    optimizer.param_groups[0]["lr"] = lr
-    optimizer.zero_grad(set_to_none=True)
-    loss: Tensor = network(batch.image_a, batch.image_b, batch.matches, batch.valid)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-    return loss.detach()
+        recipes = [
+            draw_recipes(config.seed, epoch, pair) if config.augment else ()
+            for pair, epoch in zip(pairs, loader.epochs, strict=True)
+        ]
+        pieces = []
+        for first in range(0, len(pairs), len(pairs) // config.compute.accumulate):
+            chosen = slice(first, first + len(pairs) // config.compute.accumulate)
+            stacked = stack_pairs(pairs[chosen], config.matches, config.losses.terms).to(world.device)
+            sides = zip(*recipes[chosen], strict=True)
+            pieces.append((stacked, [recipe for side in sides for recipe in side]))
+        yield pieces
 
 
 class _Meter:
-    """Speed and waiting since the last look."""
+    """Speed and waiting since the last look, and the most memory so far."""
 
     def __init__(self, batch_size: int) -> None:
         self._batch = batch_size
@@ -166,12 +190,20 @@ class _Meter:
         self.waited = 0.0
 
     def read(self) -> dict[str, float]:
-        """Pairs a second over all ranks, and the share of time in [0, 1] that rank 0 waited for data."""
+        """Pairs a second over all ranks; share of time in [0, 1] rank 0 waited for data; its peak memory."""
         now = time.perf_counter()
         elapsed = max(now - self._since, 1e-9)
         values = {
             "samples_per_s": self.steps * self._batch / elapsed,
             "data_wait": min(1.0, self.waited / elapsed),
+            "memory_mb": _peak_memory() / 2**20,
         }
         self._since, self.steps, self.waited = now, 0, 0.0
         return values
+
+
+def _peak_memory() -> int:
+    """Bytes on the GPU where there is one, of the process otherwise."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

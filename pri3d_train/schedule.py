@@ -1,4 +1,4 @@
-"""The learning rate as a function of the step alone, so that a resumed run needs no scheduler's memory."""
+"""Rates as functions of the step alone, so that a resumed run needs no scheduler's memory."""
 
 from __future__ import annotations
 
@@ -20,3 +20,11 @@ def learning_rate(schedule: ScheduleConfig, lr: float, step: int, steps: int) ->
     if schedule.kind == "poly":
         return lr * float((1.0 - step / (steps + 1)) ** schedule.power)
     return lr * float(schedule.factor ** (step // schedule.every))
+
+
+def batch_norm_momentum(step: int) -> float:
+    """The momentum of batch norm's running statistics in the step after ``step`` finished ones.
+
+    The authors' code: 0.5 halved every 20 steps, no lower than 0.001 (reached at step 180).
+    """
+    return float(max(0.5 * 0.5 ** (step // 20), 0.001))

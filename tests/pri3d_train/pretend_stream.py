@@ -8,6 +8,13 @@ from pri3d_data.errors import DataError
 
 
 @dataclass
+class PretendChunk:
+    voxels: np.ndarray
+    colors: np.ndarray
+    matches: np.ndarray
+
+
+@dataclass
 class PretendPair:
     scene: str
     frame_a: int
@@ -15,6 +22,8 @@ class PretendPair:
     image_a: np.ndarray
     image_b: np.ndarray
     matches: np.ndarray
+    chunk_a: PretendChunk | None = None
+    chunk_b: PretendChunk | None = None
 
 
 @dataclass
@@ -28,6 +37,12 @@ class PretendStream:
     seed: int = 0
     broken_at: int = -1
     without_matches: bool = False
+    geometry: str = "none"
+    bare_lanes: tuple[int, ...] = ()
+
+    @property
+    def has_geometry(self):
+        return self.geometry != "none"
 
     def iterate(self, epoch, lanes, start_turn=0):
         for turn in range(start_turn, self.turns):
@@ -44,4 +59,20 @@ class PretendStream:
         count = 0 if self.without_matches else self.matches
         x, y = random.integers(4, width, count), random.integers(0, height, count)
         matches = np.stack([x, y, x - 4, y], 1).astype(np.int16)
-        return PretendPair(f"scene{lane}", number, epoch, wide[:, :width], wide[:, 4:], matches)
+        images = wide[:, :width], wide[:, 4:]
+        chunks = (None, None)
+        if self.has_geometry and lane not in self.bare_lanes:
+            chunks = [self.chunk(random, image) for image in images]
+        return PretendPair(f"scene{lane}", number, epoch, *images, matches, *chunks)
+
+    def chunk(self, random, image):
+        """Every voxel has the colour of the one pixel it matches; one more voxel matches none."""
+        count = 0 if self.without_matches else self.matches
+        height, width = image.shape[:2]
+        x, y = random.integers(0, width, count), random.integers(0, height, count)
+        voxels = random.permutation(1000)[: count + 1]
+        voxels = np.stack([voxels // 100, voxels // 10 % 10, voxels % 10 - 5], 1).astype(np.int32)
+        rows = random.permutation(count)
+        colors = np.zeros((count + 1, 3), np.uint8)
+        colors[rows] = image[y, x]
+        return PretendChunk(voxels, colors, np.stack([x, y, rows], 1).astype(np.int32))

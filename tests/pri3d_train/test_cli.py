@@ -15,8 +15,8 @@ from pri3d_train.scene_choice import parse_scenes
 class Recorded(PretendStream):
     """Takes the arguments of the real stream and asks about its scenes, as that does."""
 
-    def __init__(self, datasets, *, seed, matches=1024, lanes=64, scenes=None):
-        super().__init__(size=(64, 64), matches=min(matches, 32), seed=seed, lanes=2, turns=4)
+    def __init__(self, datasets, *, seed, matches=1024, lanes=64, scenes=None, geometry="none"):
+        super().__init__(2, 4, (64, 64), min(matches, 32), seed, geometry=geometry)
         for scene in ("scene0", "scene1"):
             assert scenes is None or isinstance(scenes(scene), bool)
 
@@ -58,7 +58,7 @@ def test_a_run_from_the_command_line_and_a_probe_of_it(command, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "add --view. The geometric prior (--geo) comes in a later version"),
+        ([], "add --view (pixels to pixels), --geo (pixels to voxels) or both"),
         (["--view", "--steps", "0"], "--steps 0 would train nothing"),
         (["--view", "--hold-out", "scene7*"], "--hold-out scene7* is no scene of the data"),
         (["--view", "--init", "missing.pth"], "missing.pth cannot be read"),

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from pri3d_data.errors import UsageError
-from pri3d_train.config import CheckpointConfig, PretrainConfig, SgdConfig, preset
-from pri3d_train.schedule import learning_rate
+from pri3d_train.config import CheckpointConfig, ComputeConfig, LossConfig, PretrainConfig, SgdConfig, preset
+from pri3d_train.schedule import batch_norm_momentum, learning_rate
 
 
 def test_the_paper_s_rate_ends_at_the_value_the_paper_implies():
@@ -40,7 +40,17 @@ def test_the_reference_rate_follows_the_authors_polynomial():
         lambda: PretrainConfig(matches=1),
         lambda: PretrainConfig(workers=-1),
         lambda: PretrainConfig(seed=-1),
-        lambda: PretrainConfig(temperature=0.0),
+        lambda: PretrainConfig(backend="cuda"),
+        lambda: PretrainConfig(trivial=True),
+        lambda: PretrainConfig(trivial=True, augment=True, losses=LossConfig(1.0, 1.0)),
+        lambda: LossConfig(temperature=0.0),
+        lambda: LossConfig(view=-1.0),
+        lambda: LossConfig(view=0.0, depth=1.0),
+        lambda: LossConfig(geo=float("inf")),
+        lambda: ComputeConfig(precision="fp16"),
+        lambda: ComputeConfig(accumulate=0),
+        lambda: ComputeConfig(clip=-1.0),
+        lambda: ComputeConfig(ema=1.0),
         lambda: PretrainConfig(backbone="vgg"),
         lambda: SgdConfig(lr=float("nan")),
         lambda: SgdConfig(momentum=1.0),
@@ -55,3 +65,10 @@ def test_what_cannot_work_is_refused_with_a_way_out(make):
 
 def test_a_configuration_is_plain_enough_for_json():
     assert json.loads(json.dumps(preset("reference").as_dict()))["schedule"]["kind"] == "poly"
+
+
+def test_the_reference_run_augments_and_slows_its_batch_statistics_down():
+    assert (preset("reference").augment, preset("reference").bn_decay) == (True, True)
+    assert (preset("paper").augment, preset("paper").bn_decay) == (False, False)
+    momentum = [batch_norm_momentum(step) for step in (0, 19, 20, 40, 179, 180, 60_000)]
+    assert momentum == [0.5, 0.5, 0.25, 0.125, 0.5 / 2**8, 0.001, 0.001]

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from pri3d_train.pair_model import PairModel
 from pri3d_train.resnet import ResNetEncoder
 from pri3d_train.resunet import ResUNet
-from pri3d_train.view_model import ViewModel
 
 
 def batch_norm(name, channels):
@@ -52,7 +52,7 @@ def published_shapes(backbone):
 @pytest.mark.parametrize("backbone", ["resnet18", "resnet50"])
 def test_published_keys_and_shapes_load_strictly(backbone):
     with torch.device("meta"):
-        model = ViewModel(backbone)
+        model = PairModel(backbone)
         published = {name: torch.empty(shape) for name, shape in published_shapes(backbone).items()}
     model.load_state_dict(published, strict=True, assign=True)
     assert {name: tuple(value.shape) for name, value in model.state_dict().items()} == published_shapes(
@@ -89,7 +89,7 @@ def test_the_bottleneck_strides_in_its_3x3_convolution():
 
 
 def test_images_are_normalised_with_imagenet_s_statistics():
-    model = ViewModel("resnet18")
+    model = PairModel("resnet18")
     seen = []
     model.backbone = torch.nn.Module()
     model.backbone.forward = lambda x: seen.append(x) or x

@@ -7,18 +7,23 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from pretend_sparse import PretendSparse
 from pretend_stream import PretendStream
 from rich.console import Console
 
 from pri3d_data.errors import UsageError
 from pri3d_train import pretrain as loop
-from pri3d_train.config import CheckpointConfig, PretrainConfig, SgdConfig
+from pri3d_train.config import CheckpointConfig, ComputeConfig, LossConfig, PretrainConfig, SgdConfig
 from pri3d_train.distributed import World, join_world
+from pri3d_train.divergence import DivergedError
+from pri3d_train.dry_run import plan
 from pri3d_train.initialise import load_network
 from pri3d_train.margin import first_pairs, measure
 from pri3d_train.pair_batch import stack_pairs
+from pri3d_train.trivial import trivial
 
 ALONE = World(0, 1, torch.device("cpu"))
 CONFIG = PretrainConfig(
@@ -65,7 +70,9 @@ def weights(run, step):
 
 def test_every_logged_line_says_what_scripts_read(undisturbed):
     for line in log_of(undisturbed):
-        assert line.keys() == {"step", "loss", "loss_view", "lr", "samples_per_s", "data_wait", "matches"}
+        assert line.keys() == {
+            *("step", "loss", "loss_view", "lr", "samples_per_s", "data_wait", "memory_mb", "matches")
+        }
         assert line["loss"] == line["loss_view"]
         assert 0 <= line["data_wait"] <= 1
         assert line["samples_per_s"] > 0
@@ -138,10 +145,75 @@ def test_a_run_of_another_seed_does_not_take_over_a_checkpoint(undisturbed, tmp_
         train(tmp_path, replace(CONFIG, seed=1), resume=str(undisturbed))
 
 
-def test_a_loss_that_is_no_number_stops_before_it_is_saved(tmp_path):
-    with pytest.raises(loop.DivergedError, match=r"became nan at step 2 .*lower --lr"):
-        train(tmp_path, replace(CONFIG, sgd=SgdConfig(lr=1e30), checkpoint=CheckpointConfig(1, 9)))
+def test_a_loss_that_is_no_number_stops_before_it_is_saved_and_leaves_its_batch(tmp_path):
+    config = replace(CONFIG, sgd=SgdConfig(lr=1e30), checkpoint=CheckpointConfig(1, 9))
+    with pytest.raises(DivergedError, match=r"became nan at step 2 .*nan-batch\.pt.*lower --lr"):
+        train(tmp_path, config)
     assert checkpoints(tmp_path) == ["step-000001.pt"]
+    (batch,) = torch.load(tmp_path / "nan-batch.pt", weights_only=True)
+    second = [source().pair(0, 1, lane) for lane in (0, 1)]
+    assert_same(batch, stack_pairs(second, 64).tensors())
+
+
+JOINT = replace(
+    CONFIG,
+    batch_size=1,
+    augment=True,
+    bn_decay=True,
+    losses=LossConfig(1.0, 0.5),
+    compute=ComputeConfig(ema=0.5),
+)
+
+
+def joint_source():
+    # One lane of two has geometry, so every other step has none at all.
+    return replace(source(), geometry="paper", bare_lanes=(1,))
+
+
+def test_a_joint_augmented_run_resumes_to_the_bit(tmp_path):
+    train(tmp_path / "whole", JOINT, joint_source(), sparse=PretendSparse)
+    train(tmp_path / "half", replace(JOINT, steps=3), joint_source(), sparse=PretendSparse)
+    torch.rand(5)
+    train(tmp_path / "half", JOINT, joint_source(), sparse=PretendSparse)
+    assert losses_of(tmp_path / "half") == losses_of(tmp_path / "whole")
+    assert_same(weights(tmp_path / "half", 4), weights(tmp_path / "whole", 4))
+    for line in log_of(tmp_path / "whole"):
+        assert line["loss"] == pytest.approx(line["loss_view"] + 0.5 * line["loss_geo"])
+        assert (line["loss_geo"] > 0) == (line["step"] % 2 == 1)
+    network, _ = load_network(str(tmp_path / "whole"), ema=True)
+    average = weights(tmp_path / "whole", 4)["ema"]
+    assert torch.equal(network.backbone.encoder.conv1.weight, average["backbone.encoder.conv1.weight"])
+    last, _ = load_network(str(tmp_path / "whole"))
+    assert not torch.equal(network.backbone.encoder.conv1.weight, last.backbone.encoder.conv1.weight)
+    with pytest.raises(UsageError, match=r"losses view\+geo, this run asks for view"):
+        train(tmp_path / "half", CONFIG)
+
+
+def test_geometry_is_asked_for_only_where_there_is_some(tmp_path):
+    with pytest.raises(UsageError, match="holds no geometry"):
+        train(tmp_path, JOINT, source(), sparse=PretendSparse)
+
+
+def test_trivial_correspondences_are_one_frame_with_itself(tmp_path):
+    pair = source().pair(0, 0, 1)
+    same = trivial(pair)
+    assert same.image_a is same.image_b is pair.image_a
+    assert np.array_equal(same.matches[:, :2], pair.matches[:, :2])
+    assert np.array_equal(same.matches[:, 2:], pair.matches[:, :2])
+    train(tmp_path, replace(CONFIG, steps=1, trivial=True, augment=True))
+    train(tmp_path / "views", replace(CONFIG, steps=1, augment=True))
+    assert 0 < log_of(tmp_path)[0]["loss"] < log_of(tmp_path / "views")[0]["loss"]
+
+
+def test_a_plan_says_what_a_run_would_be(tmp_path):
+    config = replace(JOINT, batch_size=4, compute=ComputeConfig(accumulate=2))
+    lines = plan(config, joint_source(), ALONE, PretendSparse)
+    text = "\n".join(lines)
+    assert "1 view + 0.5 geo" in text
+    assert "backbone 20.67 M" in text
+    assert "pretend" in text
+    assert "4 pairs = 1 processes x 2 pieces x 2 pairs" in text
+    assert "4 = 2.67 epochs of 6 pairs" in text
 
 
 def test_pairs_without_matches_train_nothing_and_break_nothing(tmp_path):
@@ -164,7 +236,7 @@ def test_a_trained_network_is_found_by_its_run_and_measured(undisturbed):
 
 def test_identical_images_have_the_largest_margin_there_is():
     torch.manual_seed(0)
-    network = loop.ViewModel("resnet18").train()
+    network = loop.PairModel("resnet18").train()
     pair = source().pair(0, 0, 0)
     pair.image_b = pair.image_a
     pair.matches[:, 2:] = pair.matches[:, :2]
@@ -176,7 +248,7 @@ def test_identical_images_have_the_largest_margin_there_is():
 
 def test_a_probe_without_matches_is_refused():
     with pytest.raises(UsageError, match="No pair with matches"):
-        measure(loop.ViewModel("resnet18"), first_pairs(replace(source(), without_matches=True), 3))
+        measure(loop.PairModel("resnet18"), first_pairs(replace(source(), without_matches=True), 3))
 
 
 def test_two_ranks_average_their_shares_and_stay_equal(tmp_path):
@@ -189,18 +261,23 @@ def test_two_ranks_average_their_shares_and_stay_equal(tmp_path):
     assert weights(tmp_path, 1)["stream"] == {"version": 1, "epoch": 0, "samples": 4, "seed": 0, "lanes": 6}
     # The same step by hand: the global batch is lanes 0 to 3, rank 0 has the even ones.
     torch.manual_seed(0)
-    model = loop.ViewModel("resnet18")
+    model = loop.PairModel("resnet18")
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     stream = PretendStream(size=(64, 64), matches=32)
     for lanes in ((0, 2), (1, 3)):
         batch = stack_pairs([stream.pair(0, 0, lane) for lane in lanes], 32)
-        loss = model(batch.image_a, batch.image_b, batch.matches, batch.valid) / 2
-        loss.backward()
+        (model(batch)["loss"] / 2).backward()
     torch.optim.SGD(model.parameters(), 0.1).step()
     # Equal to the last bit where the kernels are; another split of the pairs is off by 0.3 of the update.
     for name, value in model.named_parameters():
         update = (value - before[name]).norm()
         assert (value - once[name]).norm() <= 0.02 * update, name
+    # The joint run, whose rank 1 has no geometry: nothing hung, and both learnt from what rank 0 saw.
+    once, other = (torch.load(tmp_path / f"joint-{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert_same(once, other)
+    torch.manual_seed(0)
+    assert not torch.equal(once["backbone3d.first.weight"], PretendSparse().first.weight)
+    assert log_of(tmp_path / "joint")[0]["loss_geo"] > 0
 
 
 def test_half_of_torchrun_s_variables_are_refused(monkeypatch):

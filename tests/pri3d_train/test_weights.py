@@ -8,13 +8,13 @@ from pri3d_data.errors import DataError, StorageError, UsageError
 from pri3d_train import checkpoint
 from pri3d_train.config import CheckpointConfig, PretrainConfig
 from pri3d_train.initialise import initialise, load_network
-from pri3d_train.view_model import ViewModel
+from pri3d_train.pair_model import PairModel
 
 
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(5)
-    return ViewModel("resnet18")
+    return PairModel("resnet18")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def torchvision_state(model):
 def test_a_torchvision_file_fills_the_encoder_and_nothing_else(tmp_path, model, torchvision_state):
     file = str(tmp_path / "resnet18.pth")
     torch.save(torchvision_state, file)
-    fresh = ViewModel("resnet18")
+    fresh = PairModel("resnet18")
     decoder = {name: value.clone() for name, value in fresh.backbone.decoder.state_dict().items()}
     assert "120 of 120 tensors" in initialise(fresh, file)
     for name, value in fresh.backbone.encoder.state_dict().items():
@@ -42,7 +42,7 @@ def test_torchvision_s_first_files_lack_counters_and_load_all_the_same(tmp_path,
         name: value for name, value in torchvision_state.items() if not name.endswith("num_batches_tracked")
     }
     torch.save(old, tmp_path / "old.pth")
-    assert "100 of 120 tensors" in initialise(ViewModel("resnet18"), str(tmp_path / "old.pth"))
+    assert "100 of 120 tensors" in initialise(PairModel("resnet18"), str(tmp_path / "old.pth"))
 
 
 def test_a_published_checkpoint_fills_encoder_and_decoder_past_its_other_heads(tmp_path, model):
@@ -50,7 +50,7 @@ def test_a_published_checkpoint_fills_encoder_and_decoder_past_its_other_heads(t
         "model": {**model.state_dict(), "w2d.weight": torch.zeros(64, 32), "headnet.bias": torch.zeros(1)}
     }
     torch.save({**content, "step": 5}, tmp_path / "checkpoint5.pth")
-    fresh = ViewModel("resnet18")
+    fresh = PairModel("resnet18")
     initialise(fresh, str(tmp_path / "checkpoint5.pth"))
     assert all(torch.equal(value, fresh.state_dict()[name]) for name, value in model.state_dict().items())
     network, said = load_network(str(tmp_path / "checkpoint5.pth"))
@@ -77,7 +77,7 @@ def test_a_file_that_fits_only_partly_is_refused(tmp_path, torchvision_state, ch
     state = dict(torchvision_state)
     change(state)
     torch.save(state, tmp_path / "wrong.pth")
-    fresh = ViewModel("resnet18")
+    fresh = PairModel("resnet18")
     before = fresh.backbone.encoder.conv1.weight.clone()
     with pytest.raises(DataError, match=message):
         initialise(fresh, str(tmp_path / "wrong.pth"))
@@ -102,7 +102,7 @@ def test_a_file_with_code_in_it_is_refused_and_does_not_run(tmp_path, monkeypatc
 def test_what_is_no_torch_file_is_named(tmp_path, content):
     (tmp_path / "weights.pth").write_bytes(content)
     with pytest.raises(DataError, match=r"weights\.pth"):
-        initialise(ViewModel("resnet18"), str(tmp_path / "weights.pth"))
+        initialise(PairModel("resnet18"), str(tmp_path / "weights.pth"))
 
 
 def test_a_missing_file_is_named(tmp_path):
