@@ -112,9 +112,14 @@ def pretrain(ctx: click.Context, /, datasets: tuple[str, ...], output: Path, **o
     config = configured(options)
     with join_world() as world:
         scenes = parse_scenes(options["hold_out"], exclude=True)
-        # Data sets without geometry need not even know the word.
-        kind: dict[str, Any] = {"geometry": options["preset"]} if options["geo"] else {}
-        source = PairStream(datasets, seed=config.seed, matches=config.matches, scenes=scenes, **kind)
+        source = PairStream(
+            datasets,
+            seed=config.seed,
+            matches=config.matches,
+            scenes=scenes,
+            geometry=options["preset"] if options["geo"] else "none",
+            depth="depth" in config.losses.terms,
+        )
         if scenes is not None:
             scenes.check("--hold-out")
         if options["dry_run"]:

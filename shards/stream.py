@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pri3d_data.chunk import crop_chunk
 from pri3d_data.errors import UsageError
 from pri3d_data.matches import sample_matches
+from pri3d_data.registration import depth_of_colors
 from pri3d_data.voxel_matches import sample_projected_voxels, sample_voxel_matches
 from shards.bundle import Geometry
 from shards.epoch import epoch_order, lanes_for
@@ -55,6 +56,8 @@ class Pair:
         image_a, image_b: (H, W, 3) uint8 RGB. They are shared between the samples of a visit: do not write.
         matches: (M, 4) int16, columns x_a, y_a, x_b, y_b in pixels; a seeded random sample, M = 0 possible.
         chunk_a, chunk_b: the frames' geometry; None where none was asked for or the scene has none.
+        depth_a, depth_b: (H, W) float32 metres of the colour pixels, 0 where nothing was measured; None
+            where it was not asked for.
     """
 
     scene: str
@@ -65,6 +68,8 @@ class Pair:
     matches: NDArray[np.int16]
     chunk_a: Chunk | None = None
     chunk_b: Chunk | None = None
+    depth_a: NDArray[np.float32] | None = None
+    depth_b: NDArray[np.float32] | None = None
 
 
 class PairStream:
@@ -81,6 +86,7 @@ class PairStream:
         scenes: keeps a scene where it returns True.
         geometry: whether pairs carry chunks, and whose pixel–voxel matches: the paper's or the authors'
             code's. It changes neither the order of pairs nor their pixel–pixel matches.
+        depth: whether pairs carry the depth of their colour pixels.
 
     Raises:
         UsageError: there are no pairs to stream, or no such ``geometry``.
@@ -97,6 +103,7 @@ class PairStream:
         cache_mb: int = 2048,
         scenes: Callable[[str], bool] | None = None,
         geometry: GeometryRule = "none",
+        depth: bool = False,
     ) -> None:
         if geometry not in get_args(GeometryRule):
             raise UsageError(f"There is no geometry '{geometry}': {', '.join(get_args(GeometryRule))}.")
@@ -111,6 +118,7 @@ class PairStream:
         self.pairs_per_visit = pairs_per_visit
         self.cache_mb = cache_mb
         self.geometry: GeometryRule = geometry
+        self.depth = depth
         self.pairs = len(self.index.pair_scene)
         self.lanes = lanes_for(self.pairs, lanes)
         self.turns = self.pairs // self.lanes
@@ -146,7 +154,10 @@ class PairStream:
         scene = int(index.pair_scene[number])
         surface = surfaces.get(scene) if surfaces is not None else None
         draw = f"{self.seed}/{epoch}"
-        return match_pair(index.scene_names[scene], a, b, self.matches, draw, surface, self.geometry)
+        pair = match_pair(index.scene_names[scene], a, b, self.matches, draw, surface, self.geometry)
+        if not self.depth:
+            return pair
+        return replace(pair, depth_a=depth_of_colors(a.view), depth_b=depth_of_colors(b.view))
 
 
 def match_pair(

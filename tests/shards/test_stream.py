@@ -122,3 +122,11 @@ def test_a_broken_sample_names_its_shard_and_offset(written: Any) -> None:
         epoch_of(PairStream([str(written.root)], seed=0, lanes=1))
     assert caught.value.offset == row["offset"]
     assert caught.value.file.endswith("shard-000000.tar")
+
+
+def test_depth_of_the_colour_pixels_comes_when_asked_for(kept: Any) -> None:
+    assert epoch_of(PairStream([str(kept.root)], seed=0))[0].depth_a is None
+    for pair in epoch_of(PairStream([str(kept.root)], seed=0, depth=True)):
+        for frame, depth_m in ((pair.frame_a, pair.depth_a), (pair.frame_b, pair.depth_b)):
+            assert depth_m is not None
+            assert np.allclose(depth_m, kept.depths[pair.scene, frame] * 1e-3, atol=1e-6)
