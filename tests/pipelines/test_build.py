@@ -395,3 +395,23 @@ def test_the_description_names_source_parameters_units_and_versions(made_up: Pat
     assert about["parameters"]["rules"]["overlap"]["radius_m"] == 0.02
     assert about["units"]["length"] == "m"
     assert {"numpy", "numba", "pri3d", "python"} <= set(about["versions"])
+
+
+def test_an_output_that_is_no_local_folder_is_built_repacked_and_verified_alike(
+    made_up: Path, undisturbed: Path, run_build: Any
+) -> None:
+    import fsspec
+
+    store = fsspec.filesystem("memory")
+    run_build(made_up, "memory://bucket/out")
+    dataset = Dataset("memory://bucket/out")
+    assert list(verify(dataset)) == []
+    assert (
+        dataset.store.read("shards/shard-000000.tar")
+        == (undisturbed / "shards/shard-000000.tar").read_bytes()
+    )
+    _, seen = run_build(made_up, "memory://bucket/out", BuildParameters(SMALL.scene, 500))
+    assert (seen.scenes, seen.shards) == ([], 1)
+    assert list(verify(Dataset("memory://bucket/out"))) == []
+    assert not [name for name in store.store if ".build" in name]
+    store.store.clear()

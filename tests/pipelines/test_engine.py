@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
 import pytest
 from distributed import Client, LocalCluster
 
+from pipelines.cluster import open_cluster
 from pipelines.engine import Engine, Job, JobDone, StageDone
 from pipelines.stage import Done, Failed, Stage
 from pri3d_data.errors import DataError, StorageError
@@ -123,3 +125,16 @@ def test_cancelling_does_not_wait(client: Client) -> None:
     engine.cancel()
     assert time.monotonic() - start < 3
     assert list(engine.events()) == []
+
+
+def test_a_job_that_kills_its_worker_is_set_aside_and_the_others_go_on() -> None:
+    with open_cluster(1, None) as cluster:
+        engine = Engine(cluster.client, cluster.workers)
+        engine.submit(Job("poison", (Stage("only", os._exit),), (1,)))
+        engine.submit(Job("good", (Stage("only", abs),), (-3,)))
+        done = outcomes(engine)
+    poisoned, good = done["poison"], done["good"]
+    assert isinstance(poisoned, Failed)
+    assert "worker was lost or killed" in poisoned.failure.reason
+    assert isinstance(good, Done)
+    assert good.value == 3
