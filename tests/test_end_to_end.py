@@ -159,3 +159,35 @@ def test_the_real_room_is_counted_as_a_kd_tree_counts_it(shared_data: Path, tmp_
                     worst = max(worst, abs(counted - true) / true)
     print(f"largest relative difference: {worst:.2e}")
     assert worst <= 1e-4
+
+
+def test_the_joint_loss_with_depth_falls_on_real_shards(shards: Path, tmp_path: Path) -> None:
+    # One pair a step: its two chunks are some 60,000 voxels through 38 million weights.
+    command = [
+        sys.executable,
+        "-m",
+        "pri3d_train",
+        "pretrain",
+        "--data",
+        shards,
+        "--output",
+        tmp_path,
+        "--seed",
+        1,
+    ]
+    what = [
+        "--view",
+        "--geo",
+        "--depth-loss",
+        1,
+        "--augment",
+        "--backbone",
+        "resnet18",
+        "--hold-out",
+        "scene0002_00",
+    ]
+    run(*command, *what, "--steps", 8, "--batch-size", 1, "--log-every", 1, "--workers", 1)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert len(lines) == 8
+    for term in ("loss_view", "loss_geo", "loss_depth"):
+        assert lines[-1][term] < lines[0][term], term
