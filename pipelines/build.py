@@ -18,14 +18,14 @@ from pipelines.engine import Engine, Job, JobDone, StageDone
 from pipelines.parameters import SceneParameters
 from pipelines.plan import PARAMETERS_FILE, BuildPlan, BuildRequest, plan_build
 from pipelines.publish import finish_publishing, publish
-from pipelines.record import WORK, Place, SceneRecord, save_record
+from pipelines.record import Place, SceneRecord, save_record
 from pipelines.rgbd import BuiltScene, SceneFiles
 from pipelines.shard_writing import StagedShard, shard_digest, write_shard
 from pipelines.stage import Done, Stage
 from pri3d_data.capture import Failure
 from pri3d_data.errors import StorageError
 from shards.packing import BYTES_PER_MB, pack
-from shards.schema import VERSION
+from shards.schema import VERSION, WORK_FOLDER
 from shards.store import Store
 
 _PACKAGES = ("numpy", "numba", "pyarrow", "dask", "opencv-python-headless", "simplejpeg", "pri3d")
@@ -166,7 +166,7 @@ class _Run:
             stands = [self.plan.published[n : n + 1] == [shard] for n, shard in enumerate(shards)]
             publish(self.store, self.records, shards, stands, failures, _about(self.request, summary))
         else:
-            self.store.remove_folder(WORK)
+            self.store.remove_folder(WORK_FOLDER)
         return summary
 
     def _parts(self) -> list[list[SceneRecord]]:

@@ -64,6 +64,8 @@ class Engine:
         self._most_under_way = 2 * max(1, workers)
         self._waiting: deque[Job] = deque()
         self._under_way: dict[str, Job] = {}
+        self._suspects: deque[Job] = deque()
+        self._alone: set[str] = set()
         self._stage_of: dict[str, tuple[Job, str]] = {}
         self._completed: Any = as_completed() if client is not None else None
 
@@ -77,18 +79,20 @@ class Engine:
         Raises:
             Pri3DError: a stage met an error that concerns more than its own job.
         """
-        while self._waiting or self._under_way:
+        while self._waiting or self._under_way or self._suspects:
             if self._client is None:
                 yield from self._run_here(self._waiting.popleft())
                 continue
-            while self._waiting and len(self._under_way) < self._most_under_way:
-                self._start(self._waiting.popleft())
-            yield self._next()
+            self._fill()
+            event = self._next()
+            if event is not None:
+                yield event
 
     def cancel(self) -> None:
         """Drop everything queued or under way, without waiting for it."""
         self._waiting.clear()
         self._under_way.clear()
+        self._suspects.clear()
         if self._completed is not None:
             futures = list(self._completed.futures)
             self._completed.clear()
@@ -105,6 +109,15 @@ class Engine:
                 yield StageDone(job.name, stage.name)
         yield JobDone(job.name, results[job.stages[-1].name])
 
+    def _fill(self) -> None:
+        """Start what there is room for. Jobs whose worker died come last, one at a time."""
+        if not self._waiting and not self._under_way:
+            suspect = self._suspects.popleft()
+            self._alone.add(suspect.name)
+            self._start(suspect)
+        while self._waiting and not self._alone and len(self._under_way) < self._most_under_way:
+            self._start(self._waiting.popleft())
+
     def _start(self, job: Job) -> None:
         assert self._client is not None
         futures: dict[str, Future] = {}
@@ -117,14 +130,14 @@ class Engine:
                 job.arguments,
                 *(futures[name] for name in stage.needs),
                 pure=False,
-                key=f"{stage.name}-{job.name}-{id(job):x}",
+                key=f"{stage.name}-{job.name}-{id(job):x}-{job.name in self._alone}",
             )
             futures[stage.name] = future
             self._stage_of[future.key] = (job, stage.name)
         self._under_way[job.name] = job
         self._completed.update(futures.values())
 
-    def _next(self) -> StageDone | JobDone:
+    def _next(self) -> StageDone | JobDone | None:
         future: Future = next(self._completed)
         job, stage = self._stage_of.pop(future.key)
         last = stage == job.stages[-1].name
@@ -138,7 +151,13 @@ class Engine:
             # The worker, not the stage, gave up: killed, out of memory, or lost with its machine.
             reason = f"the worker was lost or killed ({type(error).__name__}: {error})"
             outcome = Failed(Failure(job.name, -1, stage, "", -1, reason))
+            if last and job.name not in self._alone:
+                # A dying worker takes down whatever else was queued on it: who is to blame shows alone.
+                del self._under_way[job.name]
+                self._suspects.append(job)
+                return None
         if not last:
             return StageDone(job.name, stage)
         del self._under_way[job.name]
+        self._alone.discard(job.name)
         return JobDone(job.name, outcome)

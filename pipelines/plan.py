@@ -11,14 +11,14 @@ from typing import Any
 
 from pipelines.dataset import DataSet, Scene
 from pipelines.parameters import BuildParameters, fingerprint
-from pipelines.record import WORK, Place, SceneRecord, load_records, published_records
+from pipelines.record import Place, SceneRecord, load_records, published_records
 from pipelines.shard_writing import StagedShard, shard_digest, staged_shards
 from pri3d_data.errors import UsageError
 from shards.dataset import Dataset
-from shards.schema import DATASET_FILE, VERSION
+from shards.schema import DATASET_FILE, VERSION, WORK_FOLDER
 from shards.store import Store
 
-PARAMETERS_FILE = f"{WORK}/parameters.json"
+PARAMETERS_FILE = f"{WORK_FOLDER}/parameters.json"
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def plan_build(request: BuildRequest, store: Store) -> BuildPlan:
     if missing:
         plan.changed.append(f"{missing} of the scenes asked for are not in the input and are passed over")
     if not request.resume:
-        store.remove_folder(WORK)
+        store.remove_folder(WORK_FOLDER)
         return plan
 
     records: dict[str, SceneRecord] = {}

@@ -9,14 +9,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipelines.record import WORK, SceneRecord
+from pipelines.record import SceneRecord
 from pipelines.shard_writing import StagedShard
 from pri3d_data.capture import Failure
-from shards.schema import DATASET_FILE, TABLES, TIMINGS_FILE, shard_name, table_name
+from shards.schema import DATASET_FILE, TABLES, TIMINGS_FILE, WORK_FOLDER, shard_name, table_name
 from shards.store import Store
 from shards.tables import make_table, table_bytes
 
-JOURNAL = f"{WORK}/publish.json"
+JOURNAL = f"{WORK_FOLDER}/publish.json"
 
 
 def publish(
@@ -40,16 +40,16 @@ def publish(
     rows = _rows(records, shards, failures)
     moves = []
     for name, columns in rows.items():
-        staged = f"{WORK}/{table_name(name)}"
+        staged = f"{WORK_FOLDER}/{table_name(name)}"
         store.write(staged, [table_bytes(make_table(name, columns))])
         moves.append((staged, table_name(name)))
     for number, (shard, stands) in enumerate(zip(shards, unchanged, strict=True)):
         if not stands:
             moves.append((shard.file, shard_name(number)))
-    store.write(f"{WORK}/{DATASET_FILE}", [json.dumps(about, indent=2).encode() + b"\n"])
+    store.write(f"{WORK_FOLDER}/{DATASET_FILE}", [json.dumps(about, indent=2).encode() + b"\n"])
     timings = {scene: record.seconds for scene, record in sorted(records.items())}
-    store.write(f"{WORK}/{TIMINGS_FILE}", [json.dumps(timings).encode()])
-    moves.append((f"{WORK}/{TIMINGS_FILE}", TIMINGS_FILE))
+    store.write(f"{WORK_FOLDER}/{TIMINGS_FILE}", [json.dumps(timings).encode()])
+    moves.append((f"{WORK_FOLDER}/{TIMINGS_FILE}", TIMINGS_FILE))
     wanted = {shard_name(number).rpartition("/")[2] for number in range(len(shards))}
     folder = shard_name(0).rpartition("/")[0]
     stale = [f"{folder}/{name}" for name in store.list(folder) if name not in wanted]
@@ -62,15 +62,15 @@ def finish_publishing(store: Store) -> bool:
     if not store.exists(JOURNAL):
         return False
     journal = json.loads(store.read(JOURNAL))
-    if store.exists(f"{WORK}/{DATASET_FILE}"):
+    if store.exists(f"{WORK_FOLDER}/{DATASET_FILE}"):
         store.remove(DATASET_FILE)
         for source, target in journal["moves"]:
             if store.exists(source):
                 store.rename(source, target)
         for path in journal["remove"]:
             store.remove(path)
-        store.rename(f"{WORK}/{DATASET_FILE}", DATASET_FILE)
-    store.remove_folder(WORK)
+        store.rename(f"{WORK_FOLDER}/{DATASET_FILE}", DATASET_FILE)
+    store.remove_folder(WORK_FOLDER)
     return True
 
 

@@ -11,10 +11,8 @@ import pyarrow as pa
 from pri3d_data.capture import Failure
 from pri3d_data.errors import DataError
 from shards.dataset import Dataset
-from shards.schema import TIMINGS_FILE
+from shards.schema import TIMINGS_FILE, WORK_FOLDER
 from shards.store import Store
-
-WORK = ".build"
 
 
 @dataclass(frozen=True)
@@ -52,22 +50,22 @@ class SceneRecord:
     @property
     def scratch_file(self) -> str:
         """Where the bundle waits until its shard is written."""
-        return f"{WORK}/scenes/{self.scene}.tar"
+        return f"{WORK_FOLDER}/scenes/{self.scene}.tar"
 
 
 def save_record(store: Store, record: SceneRecord) -> None:
     """Keep a record for an interrupted build to find."""
-    store.write(f"{WORK}/records/{record.scene}.json", [json.dumps(asdict(record)).encode()])
+    store.write(f"{WORK_FOLDER}/records/{record.scene}.json", [json.dumps(asdict(record)).encode()])
 
 
 def load_records(store: Store) -> dict[str, SceneRecord]:
     """Records that an interrupted build left, by scene; an unreadable one is left out, and built again."""
     records = {}
-    for name in store.list(f"{WORK}/records"):
+    for name in store.list(f"{WORK_FOLDER}/records"):
         if name.startswith("."):
             continue
         try:
-            values = json.loads(store.read(f"{WORK}/records/{name}"))
+            values = json.loads(store.read(f"{WORK_FOLDER}/records/{name}"))
             failures = tuple(Failure(**failure) for failure in values.pop("failures"))
             record = SceneRecord(**values, failures=failures)
         except (ValueError, KeyError, TypeError, DataError):

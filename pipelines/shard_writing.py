@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipelines.parameters import fingerprint
-from pipelines.record import WORK, Place, SceneRecord
+from pipelines.record import Place, SceneRecord
 from pri3d_data.errors import DataError
 from shards import tar
+from shards.schema import WORK_FOLDER
 from shards.store import Store
 
-STAGED = f"{WORK}/shards"
+STAGED = f"{WORK_FOLDER}/shards"
 
 
 @dataclass(frozen=True)

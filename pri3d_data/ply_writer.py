@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pri3d_data.atomic_file import atomic_file
 from pri3d_data.errors import UsageError
-from pri3d_data.synth.atomic import atomic_file
 
 VERTEX = np.dtype([("position", "<f4", 3), ("color", "u1", 4)])
 FACE = np.dtype([("count", "u1"), ("indices", "<i4", 3)])

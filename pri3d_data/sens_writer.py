@@ -12,8 +12,8 @@ from typing import BinaryIO, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pri3d_data.atomic_file import atomic_file
 from pri3d_data.errors import UsageError
-from pri3d_data.synth.atomic import atomic_file
 
 VERSION = 4
 COLOR_CODES = {"raw": 0, "png": 1, "jpeg": 2}

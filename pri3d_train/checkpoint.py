@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import zipfile
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from pri3d_data.atomic_file import replacing
 from pri3d_data.errors import DataError, StorageError, UsageError
 from pri3d_train.averaged import AveragedWeights
 from pri3d_train.config import LossConfig, PretrainConfig
@@ -54,7 +54,6 @@ def save(
     """
     folder = run / "checkpoints"
     target = folder / f"step-{step:06d}.pt"
-    partial = folder / f".{target.name}.partial"
     content = {
         "kind": _KIND,
         "step": step,
@@ -66,13 +65,8 @@ def save(
         "config": config.as_dict(),
     }
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        with replacing(target) as file:
             torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
-        _sync_folder(folder)
         for old in saved(run)[: -config.checkpoint.keep]:
             old.unlink()
         for stale in folder.glob(".step-*.partial"):
@@ -218,12 +212,3 @@ def _restore_random_state(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state(state["cuda"])
     keys, position, has_gauss, gauss = state["numpy"]
     np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, gauss))  # noqa: NPY002
-
-
-def _sync_folder(folder: Path) -> None:
-    # Without this a power cut can lose the new name although the file's content is on the disk.
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from pri3d_data.errors import DataError, UsageError
-from shards.schema import DATASET_FILE, VERSION
+from shards.schema import DATASET_FILE, VERSION, WORK_FOLDER
 from shards.store import Store
 from shards.tables import read_table
 
@@ -27,7 +27,7 @@ class Dataset:
     def __init__(self, root: str) -> None:
         self.store = Store(root)
         if not self.store.exists(DATASET_FILE):
-            if self.store.exists(".build"):
+            if self.store.exists(WORK_FOLDER):
                 raise UsageError(
                     f"'{root}' holds an unfinished build. Run the same `pri3d-data build` command "
                     "again to finish it."

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pri3d_data.errors import UsageError
@@ -61,10 +62,10 @@ def select(dataset: Dataset, key: str | None) -> Selection:
         raise UsageError(
             f"There is no scene '{scene}' in '{dataset.root}'. It has {', '.join(list(scenes)[:5])}, …"
         )
-    rows = {
-        name: [row for row in dataset.table(name).to_pylist() if row["scene"] == scene]
-        for name in ("frames", "pairs", "failures")
-    }
+    rows = {}
+    for name in ("frames", "pairs", "failures"):
+        table = dataset.table(name)
+        rows[name] = table.filter(pc.equal(table["scene"], scene)).to_pylist()
     if rest:
         numbers = [int(part) if part.isdigit() else -1 for part in rest.split("-")]
         rows["frames"] = [row for row in rows["frames"] if row["frame"] in numbers]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -45,10 +46,10 @@ class PairIndex:
             pairs = dataset.table("pairs", ["scene", "frame_a", "frame_b"])
             names = sorted(set(pc.unique(frames["scene"]).to_pylist()))
             shards = pc.unique(frames["shard"]).to_pylist()
-            scene_of_frame = _codes(frames["scene"].to_pylist(), names)
-            shard_of_frame = _codes(frames["shard"].to_pylist(), shards) + len(self.shards)
+            scene_of_frame = _codes(frames["scene"], names, root)
+            shard_of_frame = _codes(frames["shard"], shards, root) + len(self.shards)
             number, offset, size = (frames[c].to_numpy() for c in ("frame", "offset", "bytes"))
-            scene_of_pair = _codes(pairs["scene"].to_pylist(), names)
+            scene_of_pair = _codes(pairs["scene"], names, root)
             a, b = pairs["frame_a"].to_numpy(), pairs["frame_b"].to_numpy()
             place = (scene_of_frame << 32) | number
             order = np.argsort(place)
@@ -81,12 +82,18 @@ class PairIndex:
         self.pair_a, self.pair_b = columns[1][by_scene], columns[2][by_scene]
 
 
-def _codes(values: list[str], names: list[str]) -> NDArray[np.int64]:
-    code = {name: i for i, name in enumerate(names)}
-    try:
-        return np.array([code[value] for value in values], dtype=np.int64)
-    except KeyError as error:
-        raise DataError(f"the pairs table names the scene {error}, the frames table does not.") from error
+def _codes(values: pa.ChunkedArray, names: list[str], root: str) -> NDArray[np.int64]:
+    """Position of every value in ``names``."""
+    positions = pc.index_in(values, pa.array(names, pa.string()))
+    if positions.null_count:
+        stray = values.filter(pc.is_null(positions))[0].as_py()
+        raise DataError(
+            f"the pairs table names the scene '{stray}', the frames table does not.",
+            file=root,
+            remedy="Run `pri3d-data verify`.",
+        )
+    codes: NDArray[np.int64] = positions.to_numpy().astype(np.int64)
+    return codes
 
 
 def _scene_columns(dataset: Dataset, names: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -16,6 +16,8 @@ VERSION = 1
 DATASET_FILE = "dataset.json"
 SHARD_FOLDER = "shards"
 TABLE_FOLDER = "tables"
+# What an unfinished build keeps; gone when the data set is complete.
+WORK_FOLDER = ".build"
 # Seconds each stage took, scene by scene; the one file that differs between equal builds.
 TIMINGS_FILE = "timings.json"
 

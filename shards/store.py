@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from pri3d_data.atomic_file import replacing, sync_folder
 from pri3d_data.byte_source import ByteSource
 from pri3d_data.errors import StorageError
 
@@ -72,7 +72,8 @@ class Store:
         """Write a file. It appears under its name when every byte is on disk, or never."""
         with self._refusals(path):
             if self.local is not None:
-                self._write_local(self.local / path, chunks)
+                with replacing(self.local / path) as file:
+                    file.writelines(chunks)
                 return
             with tempfile.NamedTemporaryFile() as spool:
                 spool.writelines(chunks)
@@ -85,7 +86,7 @@ class Store:
             if self.local is not None:
                 (self.local / target).parent.mkdir(parents=True, exist_ok=True)
                 (self.local / source).replace(self.local / target)
-                _sync_folder((self.local / target).parent)
+                sync_folder((self.local / target).parent)
             else:
                 self._fs.mv(f"{self._top}/{source}", f"{self._top}/{target}")
 
@@ -101,20 +102,6 @@ class Store:
                 shutil.rmtree(self.local / folder, ignore_errors=True)
             elif self.exists(folder):
                 self._fs.rm(f"{self._top}/{folder}", recursive=True)
-
-    def _write_local(self, path: Path, chunks: Iterable[bytes]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                file.writelines(chunks)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        _sync_folder(path.parent)
 
     @contextlib.contextmanager
     def _refusals(self, path: str) -> Iterator[None]:
@@ -132,12 +119,3 @@ class Store:
             )
             reason = error.strerror or str(error)
             raise StorageError(f"Writing '{self.url(path)}' failed: {reason}. {advice}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    # A rename is only on disk once its folder is.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

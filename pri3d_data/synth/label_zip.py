@@ -10,7 +10,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from pri3d_data.synth.atomic import atomic_file
+from pri3d_data.atomic_file import atomic_file
 from pri3d_data.synth.codecs import encode_png
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)

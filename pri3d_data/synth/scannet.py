@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pri3d_data.atomic_file import atomic_file
 from pri3d_data.camera import Camera
 from pri3d_data.errors import UsageError
 from pri3d_data.ply_writer import write_ply_mesh
 from pri3d_data.sens_writer import SensSettings, SensWriter
-from pri3d_data.synth.atomic import atomic_file
 from pri3d_data.synth.codecs import encode_color, encode_depth
 from pri3d_data.synth.label_zip import LabelZip
 from pri3d_data.synth.mesh import room_mesh
