@@ -24,7 +24,7 @@ class PairIndex:
     Attributes:
         scene_names: scenes that have frames, by number.
         scene_voxels: (S,) int64 occupied voxels of a scene's geometry, 0 without one.
-        scene_rule: how pixels of a scene's pairs match, by number.
+        scene_rule, scene_metric: how pixels of a scene's pairs match, and whether its lengths are metres.
         scene_shard, scene_offset, scene_bytes: (S,) int64, where the scene's own sample lies: the first of
             its run of members, in front of its frames.
         shards: paths or URLs, by number.
@@ -46,6 +46,7 @@ class PairIndex:
         pair_parts: list[tuple[NDArray[np.int64], ...]] = []
         sizes: list[NDArray[np.int64]] = []
         self.scene_rule: list[MatchRule] = []
+        self.scene_metric: list[bool] = []
         frames_before = 0
         for root in datasets:
             dataset = Dataset(root)
@@ -73,8 +74,9 @@ class PairIndex:
             # The scene's own sample ends where the first of its frames begins.
             first_frame = np.full(len(names), np.iinfo(np.int64).max)
             np.minimum.at(first_frame, scene_of_frame, offset)
-            start, voxels, rules = _scene_columns(dataset, names)
+            start, voxels, rules, metric = _scene_columns(dataset, names)
             self.scene_rule += rules
+            self.scene_metric += metric
             sizes.append(
                 np.stack([frames[side].to_numpy().astype(np.int64) for side in ("height", "width")], 1)
             )
@@ -116,9 +118,10 @@ def _codes(values: pa.ChunkedArray, names: list[str], root: str) -> NDArray[np.i
 
 def _scene_columns(
     dataset: Dataset, names: list[str]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], list[MatchRule]]:
-    """Offset, voxels and matching rule of the scenes of these names."""
-    scenes = dataset.table("scenes", ["scene", "offset", "voxels", "match_rule", "match_tolerance"])
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[MatchRule], list[bool]]:
+    """Offset, voxels, matching rule of the scenes of these names, and whether their lengths are metres."""
+    columns = ["scene", "offset", "voxels", "length_unit", "match_rule", "match_tolerance"]
+    scenes = dataset.table("scenes", columns)
     row_of = {name: row for row, name in enumerate(scenes["scene"].to_pylist())}
     remedy = "Run `pri3d-data verify`."
     try:
@@ -136,7 +139,8 @@ def _scene_columns(
             f"a scene's matching cannot be followed: {error}.", file=dataset.root, remedy=remedy
         ) from error
     offset, voxels = (scenes[column].to_numpy()[rows] for column in ("offset", "voxels"))
-    return offset, voxels, [rules[row] for row in rows]
+    units = scenes["length_unit"].to_pylist()
+    return offset, voxels, [rules[row] for row in rows], [units[row] == "m" for row in rows]
 
 
 def _rank_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:
