@@ -1,4 +1,4 @@
-"""Procedural drives in KITTI's raw layout: calibration, image_02, velodyne_points and oxts with their times."""
+"""Procedural drives in KITTI's raw layout: calibration, image_02, velodyne_points, oxts, times."""
 
 from __future__ import annotations
 

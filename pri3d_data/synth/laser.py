@@ -17,7 +17,7 @@ def beam_elevations_rad() -> NDArray[np.float64]:
     """(64,) float64: 32 beams a third of a degree apart from +2°, then 32 half a degree apart to -24.3°."""
     upper = 2.0 - np.arange(32) / 3.0
     lower = -8.83 - np.arange(32) / 2.0
-    return np.radians(np.concatenate([upper, lower]))
+    return np.concatenate([upper, lower]) * (np.pi / 180.0)
 
 
 def scan_street(

@@ -1,7 +1,7 @@
 """A street drawn from a seed: houses, parked cars, trees, poles and signs on a flat road that runs along x.
 
-The world is a map: x east, y north, z up, the road's surface at z = 0. The sky is the ceiling and the far walls of
-a box so large that no laser reaches them.
+The world is a map: x east, y north, z up, the road's surface at z = 0. The sky is the ceiling and the far
+walls of a box so large that no laser reaches them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def make_street(seed: int, length_m: float) -> Room:
     """
     rng = np.random.default_rng([seed, 11])
     size = (length_m + 2.0 * BEYOND_M, _WIDTH_M, _SKY_M)
-    road = random_material(rng, (CHECKER, PATCHES), 0.8)
+    road = Material((0.42, 0.42, 0.44), (0.55, 0.54, 0.5), PATCHES, 0.4, int(rng.integers(1, 2**62)))
     solids = [
         solid
         for side in (-1.0, 1.0)
