@@ -68,7 +68,9 @@ class KittiCapture:
     """One opened part of a drive, a `capture.Capture`.
 
     Args:
-        frames, lost: as a layout's reader found them.
+        frames: those with image, depth and pose, in order.
+        lost: those nothing was measured at: no scan or depth map was ever published.
+        broken: those whose image or pose is missing or unreadable.
         images: path of each frame's image.
         read_depth: gives a frame's (H, W) uint16 depth; raises `DataError`.
     """
@@ -77,10 +79,11 @@ class KittiCapture:
         self,
         frames: Sequence[Frame],
         lost: Sequence[LostFrame],
+        broken: Sequence[LostFrame],
         images: dict[int, str],
         read_depth: Callable[[Frame], NDArray[np.uint16]],
     ) -> None:
-        self._frames, self._lost = frames, lost
+        self._frames, self._lost, self._broken = frames, lost, broken
         self._images, self._read_depth = images, read_depth
 
     @property
@@ -90,8 +93,13 @@ class KittiCapture:
 
     @property
     def lost(self) -> Sequence[LostFrame]:
-        """Frames that lack one of the three."""
+        """Frames nothing was measured at."""
         return self._lost
+
+    @property
+    def broken(self) -> Sequence[LostFrame]:
+        """Frames whose image or pose is missing or unreadable."""
+        return self._broken
 
     @property
     def depth_unit_m(self) -> float:
@@ -110,6 +118,9 @@ class KittiCapture:
     def depth(self, frame: Frame) -> NDArray[np.uint16]:
         """(height, width) uint16 sparse depth in camera 2, steps of 1/256 m, 0 where nothing was measured."""
         return self._read_depth(frame)
+
+    def labels(self, frame: Frame) -> None:
+        """These layouts have none."""
 
     def surface(self) -> Surface:
         """KITTI has none."""

@@ -124,7 +124,7 @@ def open_odometry_drive(drive: KittiDrive, beyond: int = 0, stride: int = 1) -> 
     width, height = _size(images, drive.images)
     camera, reference_to_camera = projection_of(read_rows(path), "P2", path, width, height)
     camera_to_reference = np.linalg.inv(reference_to_camera)
-    frames, lost = [], []
+    frames, broken = [], []
     for number in sorted(maps):
         end = min(last, drive.last + beyond)
         if not max(offset, drive.first) <= number <= end or number % stride:
@@ -135,14 +135,15 @@ def open_odometry_drive(drive: KittiDrive, beyond: int = 0, stride: int = 1) -> 
                 raise DataError("the file does not exist.", file=f"{drive.images}/{index:06d}.png")
             pose = _pose(lines, index, drive.poses) @ camera_to_reference
         except DataError as error:
-            lost.append(lost_to(error, number))
+            broken.append(lost_to(error, number))
             continue
-        frames.append(Frame(number, times.get(index, 0), camera, pose, camera, pose))
+        name = f"image_2/{index:06d}.png"
+        frames.append(Frame(number, times.get(index, 0), camera, pose, camera, pose, name))
 
     def read_depth(frame: Frame) -> NDArray[np.uint16]:
         return _read_map(maps[frame.index], frame)
 
-    return KittiCapture(frames, lost, {n + offset: path for n, path in images.items()}, read_depth)
+    return KittiCapture(frames, [], broken, {n + offset: path for n, path in images.items()}, read_depth)
 
 
 def _span(drive: KittiDrive) -> tuple[int, int]:

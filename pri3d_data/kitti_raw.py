@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pri3d_data.capture import Frame
+from pri3d_data.capture import Frame, LostFrame
 from pri3d_data.errors import DataError
 from pri3d_data.kitti_calibration import RawCalibration, read_raw_calibration, read_text
 from pri3d_data.kitti_drive import DEPTH_UNIT_M, KittiCapture, KittiDrive, lost_to, parts_of
@@ -75,31 +75,32 @@ def open_raw_drive(drive: KittiDrive, beyond: int = 0, stride: int = 1) -> Kitti
     origin = _first_fix(fixes, drive.poses)
     times = _timestamps(drive.images.rsplit("/", 1)[0] + "/timestamps.txt")
     camera_to_imu = np.linalg.inv(calibration.imu_to_camera)
-    frames, lost = [], []
+    frames, lost, broken = [], [], []
     for number in sorted(set(images) | set(scans)):
         if not drive.first <= number <= drive.last + beyond or number % stride:
             continue
         try:
-            _all_there(drive, number, (images, scans, fixes))
+            if number not in images:
+                raise DataError("the file does not exist.", file=f"{drive.images}/{number:010d}.png")
+            if number not in fixes:
+                raise DataError("the file does not exist.", file=f"{drive.poses}/{number:010d}.txt")
             pose = imu_to_world(read_fix(fixes[number], number), origin) @ camera_to_imu
         except DataError as error:
-            lost.append(lost_to(error, number))
+            broken.append(lost_to(error, number))
+            continue
+        if number not in scans:
+            # Four scans of the published drive 2011_09_26_drive_0009 never were.
+            path = f"{drive.depth}/{number:010d}.bin"
+            lost.append(LostFrame(number, path, -1, "there is no scan of this frame"))
             continue
         camera = calibration.camera
-        frames.append(Frame(number, times.get(number, 0), camera, pose, camera, pose))
+        name = f"image_02/data/{number:010d}.png"
+        frames.append(Frame(number, times.get(number, 0), camera, pose, camera, pose, name))
 
     def read_depth(frame: Frame) -> NDArray[np.uint16]:
         return _scan_in_camera(scans[frame.index], frame.index, calibration)
 
-    return KittiCapture(frames, lost, images, read_depth)
-
-
-def _all_there(drive: KittiDrive, number: int, files: tuple[dict[int, str], ...]) -> None:
-    folders = (drive.images, drive.depth, drive.poses)
-    for folder, numbered, ending in zip(folders, files, ("png", "bin", "txt"), strict=True):
-        if number not in numbered:
-            path = f"{folder}/{number:010d}.{ending}"
-            raise DataError("the file does not exist, while others of the frame do.", file=path)
+    return KittiCapture(frames, lost, broken, images, read_depth)
 
 
 def _scan_in_camera(path: str, frame: int, calibration: RawCalibration) -> NDArray[np.uint16]:

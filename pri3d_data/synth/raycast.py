@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pri3d_data.compiled import inline_kernel, kernel
-from pri3d_data.synth.room import BOX, SHELL, SHELL_FACES, SPHERE, RoomArrays
+from pri3d_data.synth.room import BOX, SHELL_FACES, SPHERE, RoomArrays
 from pri3d_data.synth.texture import surface_colors
 
 _TILE = 16
@@ -125,19 +125,6 @@ def _enter_cylinder(
 
 
 @inline_kernel
-def _hit(
-    shape: int, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float, half: NDArray[np.float64]
-) -> tuple[float, int]:
-    if shape == SHELL:
-        return _exit_shell(ox, oy, oz, dx, dy, dz, half)
-    if shape == BOX:
-        return _enter_box(ox, oy, oz, dx, dy, dz, half)
-    if shape == SPHERE:
-        return _enter_sphere(ox, oy, oz, dx, dy, dz, half)
-    return _enter_cylinder(ox, oy, oz, dx, dy, dz, half)
-
-
-@inline_kernel
 def _tile_candidates(
     room: RoomArrays,
     rays: NDArray[np.float64],
@@ -164,6 +151,49 @@ def _tile_candidates(
     return found
 
 
+@inline_kernel
+def seen_from_solids(room: RoomArrays, origin: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(S, 3) float64: a point of the world in each solid's own axes."""
+    local = np.empty((room.shape.shape[0], 3))
+    for solid in range(local.shape[0]):
+        away = origin - room.center_world[solid]
+        c, s = room.turn[solid, 0], room.turn[solid, 1]
+        local[solid, 0], local[solid, 1] = c * away[0] + s * away[1], c * away[1] - s * away[0]
+        local[solid, 2] = away[2]
+    return local
+
+
+@inline_kernel
+def first_surface(
+    room: RoomArrays,
+    local: NDArray[np.float64],
+    candidates: NDArray[np.int64],
+    found: int,
+    wx: float,
+    wy: float,
+    wz: float,
+) -> tuple[float, int, int]:
+    """Steps (wx, wy, wz) of the world to the shell or the first of the candidates, its surface and face."""
+    best, best_row, best_face = np.inf, 0, 0
+    for index in range(-1, found):
+        solid = 0 if index < 0 else candidates[index]
+        c, s = room.turn[solid, 0], room.turn[solid, 1]
+        dx, dy = c * wx + s * wy, c * wy - s * wx
+        o, half, shape = local[solid], room.half_m[solid], room.shape[solid]
+        if solid == 0:
+            t, face = _exit_shell(o[0], o[1], o[2], dx, dy, wz, half)
+        elif shape == BOX:
+            t, face = _enter_box(o[0], o[1], o[2], dx, dy, wz, half)
+        elif shape == SPHERE:
+            t, face = _enter_sphere(o[0], o[1], o[2], dx, dy, wz, half)
+        else:
+            t, face = _enter_cylinder(o[0], o[1], o[2], dx, dy, wz, half)
+        if t < best:
+            best, best_face = t, face
+            best_row = face if solid == 0 else solid + SHELL_FACES - 1
+    return best, best_row, best_face
+
+
 @kernel
 def trace(
     room: RoomArrays,
@@ -183,12 +213,7 @@ def trace(
     solids = room.shape.shape[0]
     turn = np.ascontiguousarray(camera_to_world[:3, :3])
     origin = np.ascontiguousarray(camera_to_world[:3, 3])
-    local = np.empty((solids, 3))
-    for solid in range(solids):
-        away = origin - room.center_world[solid]
-        c, s = room.turn[solid, 0], room.turn[solid, 1]
-        local[solid, 0], local[solid, 1] = c * away[0] + s * away[1], c * away[1] - s * away[0]
-        local[solid, 2] = away[2]
+    local = seen_from_solids(room, origin)
     candidates = np.empty(solids, np.int64)
     rays = np.empty((5, 3))
     for top in range(0, height, _TILE):
@@ -209,66 +234,10 @@ def trace(
                     wx = turn[0, 0] * x + turn[0, 1] * y + turn[0, 2]
                     wy = turn[1, 0] * x + turn[1, 1] * y + turn[1, 2]
                     dz = turn[2, 0] * x + turn[2, 1] * y + turn[2, 2]
-                    best, best_row, best_face = np.inf, 0, 0
-                    for index in range(-1, found):
-                        solid = 0 if index < 0 else candidates[index]
-                        c, s = room.turn[solid, 0], room.turn[solid, 1]
-                        dx, dy = c * wx + s * wy, c * wy - s * wx
-                        o, half, shape = local[solid], room.half_m[solid], room.shape[solid]
-                        t, face = _hit(shape, o[0], o[1], o[2], dx, dy, dz, half)
-                        if t < best:
-                            best, best_face = t, face
-                            best_row = face if solid == 0 else solid + SHELL_FACES - 1
+                    best, best_row, best_face = first_surface(room, local, candidates, found, wx, wy, dz)
                     depth[v_pixel, u_pixel] = best
                     surface[v_pixel, u_pixel], faces[v_pixel, u_pixel] = best_row, best_face
                     points[v_pixel, u_pixel, 0] = origin[0] + best * wx
                     points[v_pixel, u_pixel, 1] = origin[1] + best * wy
                     points[v_pixel, u_pixel, 2] = origin[2] + best * dz
     return depth, points, surface, faces
-
-
-@kernel
-def cast(
-    room: RoomArrays, origin_world: NDArray[np.float64], directions_world: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.uint16], NDArray[np.uint8]]:
-    """First surface on rays of any direction from one place in free space.
-
-    Args:
-        room: the room.
-        origin_world: (3,) float64, metres. directions_world: (N, 3) float64, of any length but zero.
-
-    Returns:
-        (N,) float64 distance in lengths of the ray's direction, (N,) uint16 surface and (N,) uint8 face
-        numbers as of `RoomArrays`.
-    """
-    rays, solids = directions_world.shape[0], room.shape.shape[0]
-    distance = np.empty(rays)
-    surface, faces = np.empty(rays, np.uint16), np.empty(rays, np.uint8)
-    for ray in range(rays):
-        wx, wy, dz = directions_world[ray, 0], directions_world[ray, 1], directions_world[ray, 2]
-        squared = wx * wx + wy * wy + dz * dz
-        best, best_row, best_face = np.inf, 0, 0
-        for solid in range(solids):
-            ax = origin_world[0] - room.center_world[solid, 0]
-            ay = origin_world[1] - room.center_world[solid, 1]
-            az = origin_world[2] - room.center_world[solid, 2]
-            along = (ax * wx + ay * wy + az * dz) / squared
-            gap = ax * ax + ay * ay + az * az - along * along * squared
-            if solid > 0 and gap > room.bound_m[solid] * room.bound_m[solid] * (1.0 + 1e-9):
-                continue
-            c, s = room.turn[solid, 0], room.turn[solid, 1]
-            t, face = _hit(
-                room.shape[solid],
-                c * ax + s * ay,
-                c * ay - s * ax,
-                az,
-                c * wx + s * wy,
-                c * wy - s * wx,
-                dz,
-                room.half_m[solid],
-            )
-            if t < best:
-                best, best_face = t, face
-                best_row = face if solid == 0 else solid + SHELL_FACES - 1
-        distance[ray], surface[ray], faces[ray] = best, best_row, best_face
-    return distance, surface, faces
