@@ -14,9 +14,9 @@ from pri3d_data.compiled import kernel
 SECTORS = 64
 RING_M = 1.0
 RINGS = 120
-# How far the ground may rise or fall from one ring to the next: what a road does, a step, and noise.
-_SLOPE = 0.08
-_STEP_M = 0.15
+# How far the ground may rise or fall from where it was last seen: a kerb and noise, and what a road climbs. Where
+# things hide it that must not grow far, or the ground would go on along their sides.
+_STEP_M, _SLOPE, _MOST_M, _FIRST_M = 0.15, 0.08, 0.4, 1.0
 
 
 @kernel
@@ -59,7 +59,8 @@ def ground_mask(
         known, at = camera_height_m, 0
         for ring in range(RINGS):
             here = lowest[sector, ring]
-            if abs(here - known) <= _STEP_M + _SLOPE * RING_M * (ring - at):
+            most = _MOST_M if at > 0 else _FIRST_M
+            if abs(here - known) <= min(most, _STEP_M + _SLOPE * RING_M * (ring - at)):
                 known, at = here, ring
                 level[sector, ring] = here
             else:

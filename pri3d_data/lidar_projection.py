@@ -62,10 +62,10 @@ def without_hidden(
 ) -> NDArray[np.uint16]:
     """A projected scan without the points that a nearer surface hides from the camera.
 
-    A point is hidden where clearly nearer points stand on both sides of it, above and below or left and
-    right: it is seen through the gaps of a surface. One side alone is no reason, so what stands beside or
-    behind an edge stays, and so does slanted ground, whose next row is nearer on one side and farther on the
-    other.
+    A point is hidden where clearly nearer points lie on both sides of it, above and below or left and right:
+    it shows through the gaps of a surface, or just past its last points, which a surface always reaches
+    beyond. Slanted ground stays, whose next row is nearer on one side and farther on the other, and so does
+    what stands farther from an edge than the scan's points do from each other.
 
     Args:
         depth: (H, W) uint16, 0 where nothing was measured.
