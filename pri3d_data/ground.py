@@ -14,8 +14,8 @@ from pri3d_data.compiled import kernel
 SECTORS = 64
 RING_M = 1.0
 RINGS = 120
-# How far the ground may rise or fall from where it was last seen: a kerb and noise, and what a road climbs. Where
-# things hide it that must not grow far, or the ground would go on along their sides.
+# How far the ground may rise or fall from where it was last seen: a kerb and noise, and what a road climbs.
+# Where things hide it that must not grow far, or the ground would go on along their sides.
 _STEP_M, _SLOPE, _MOST_M, _FIRST_M = 0.15, 0.08, 0.4, 1.0
 
 

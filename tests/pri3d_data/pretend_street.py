@@ -84,7 +84,9 @@ def in_image(street: KittiTruth, points_world: np.ndarray, frame: int) -> np.nda
     return ahead & (u >= -0.5) & (v >= -0.5) & (u < camera.width - 0.5) & (v < camera.height - 0.5)
 
 
-def write_odometry(root: Path, drive: str, sequence: str, offset: int, frames: range, split: str = "train") -> None:
+def write_odometry(
+    root: Path, drive: str, sequence: str, offset: int, frames: range, split: str = "train"
+) -> None:
     """The street as Pri3D's authors had KITTI: depth maps numbered ``frames`` as in the raw drive, and the
     sequence that begins at raw frame ``offset`` with images and poses, its frame 0 the street's frame 0."""
     street = truth()
@@ -106,7 +108,9 @@ def write_odometry(root: Path, drive: str, sequence: str, offset: int, frames: r
         "".join(" ".join(map(repr, pose[:3].ravel().tolist())) + "\n" for pose in relative)
     )
     for index in range(SPEC.frames):
-        seen = render(street.street.arrays, camera.vector, camera.width, camera.height, street.camera_to_world[index])
+        seen = render(
+            street.street.arrays, camera.vector, camera.width, camera.height, street.camera_to_world[index]
+        )
         (folder / "image_2" / f"{index:06d}.png").write_bytes(encode_png_color(seen.rgb))
     for number in frames:
         index = min(max(number - offset, 0), SPEC.frames - 1)

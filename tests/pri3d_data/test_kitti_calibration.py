@@ -32,12 +32,20 @@ def test_mounts_are_chained_from_the_unit_over_scanner_and_reference_to_camera_2
     calibration = read_raw_calibration(str(day))
     turn = Rotation.from_rotvec([0.02, -0.01, 0.03])
     point = np.array([3.0, -2.0, 1.0])
-    at_lidar = turn.apply(point) + [0.1, 0.2, 0.3]
-    at_camera = turn.apply(turn.apply(at_lidar) + [0.1, 0.2, 0.3]) + [0.1, 0.0, 0.0]
+    shift, aside = np.array([0.1, 0.2, 0.3]), np.array([0.1, 0.0, 0.0])
+    at_lidar = turn.apply(point) + shift
+    at_camera = turn.apply(turn.apply(at_lidar) + shift) + aside
     for matrix, start in ((calibration.imu_to_camera, point), (calibration.lidar_to_camera, at_lidar)):
         np.testing.assert_allclose((matrix @ [*start, 1.0])[:3], at_camera, atol=1e-12)
     camera = calibration.camera
-    assert (camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy) == (1200, 400, 700, 700, 600, 180)
+    assert (camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy) == (
+        1200,
+        400,
+        700,
+        700,
+        600,
+        180,
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,5 +108,7 @@ def test_a_made_up_day_says_exactly_how_its_drives_were_seen(tmp_path: Path) -> 
     folder = write_kitti_drive(tmp_path, 1, type(SPEC)(frames=1, image_size=SPEC.image_size, azimuths=8), 5)
     calibration, street = read_raw_calibration(str(folder.parent)), truth()
     np.testing.assert_allclose(calibration.lidar_to_camera, street.lidar_to_camera, atol=1e-15)
-    np.testing.assert_allclose(calibration.imu_to_camera, street.lidar_to_camera @ street.imu_to_lidar, atol=1e-15)
+    np.testing.assert_allclose(
+        calibration.imu_to_camera, street.lidar_to_camera @ street.imu_to_lidar, atol=1e-15
+    )
     assert calibration.camera == street.camera

@@ -90,8 +90,12 @@ def test_both_layouts_in_one_folder_are_refused(raw: Path) -> None:
         drives(raw)
 
 
-@pytest.mark.parametrize(("drive", "offset", "numbers"), [(ZERO, 0, range(5, 11)), (EIGHT, 1100, range(1100, 1106))])
-def test_depth_image_pose_and_time_of_a_frame_belong_together(written: Path, drive: str, offset: int, numbers: range) -> None:
+@pytest.mark.parametrize(
+    ("drive", "offset", "numbers"), [(ZERO, 0, range(5, 11)), (EIGHT, 1100, range(1100, 1106))]
+)
+def test_depth_image_pose_and_time_of_a_frame_belong_together(
+    written: Path, drive: str, offset: int, numbers: range
+) -> None:
     """Sequence 08 too: depth maps count raw frames, poses and images from raw frame 1100 on."""
     street = truth()
     camera = street.camera
@@ -111,7 +115,9 @@ def test_depth_image_pose_and_time_of_a_frame_belong_together(written: Path, dri
         np.testing.assert_allclose(depth_m[seen.row, seen.column], seen.depth_m, atol=0.5 / 256)
         image = decode_color(capture.color(frame))
     pose = street.camera_to_world[frame.index - offset]
-    np.testing.assert_array_equal(image, render(street.street.arrays, camera.vector, camera.width, camera.height, pose).rgb)
+    np.testing.assert_array_equal(
+        image, render(street.street.arrays, camera.vector, camera.width, camera.height, pose).rgb
+    )
 
 
 def test_a_frame_without_pose_or_image_is_named(raw: Path) -> None:

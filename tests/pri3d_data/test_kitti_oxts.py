@@ -55,7 +55,9 @@ def test_the_map_has_its_zero_at_the_first_fix_east_north_and_up() -> None:
 def test_attitude_is_roll_then_pitch_then_yaw_about_fixed_axes() -> None:
     origin = Fix(49.0, 8.4, 115.0, 0.0, 0.0, 0.0)
     turned = imu_to_world(origin._replace(roll_rad=0.1, pitch_rad=-0.2, yaw_rad=2.0), origin)
-    np.testing.assert_allclose(turned[:3, :3], Rotation.from_euler("xyz", [0.1, -0.2, 2.0]).as_matrix(), atol=1e-15)
+    np.testing.assert_allclose(
+        turned[:3, :3], Rotation.from_euler("xyz", [0.1, -0.2, 2.0]).as_matrix(), atol=1e-15
+    )
 
 
 @pytest.mark.real_data
@@ -106,4 +108,7 @@ def test_real_poses_and_projections_are_pykittis(shared_data: Path) -> None:
                 )
             )
             ahead = expected[2] > 1.0
-            assert np.abs(ours[:2, ahead] / ours[2, ahead] - expected[:2, ahead] / expected[2, ahead]).max() < 1e-6
+            assert (
+                np.abs(ours[:2, ahead] / ours[2, ahead] - expected[:2, ahead] / expected[2, ahead]).max()
+                < 1e-6
+            )

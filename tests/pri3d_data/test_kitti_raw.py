@@ -83,9 +83,13 @@ def test_a_rebuild_is_decided_by_every_file_of_the_drive_and_its_calibration(raw
 def test_a_long_drive_is_several_scenes_each_with_frames_of_its_own() -> None:
     frames = list(range(5, 2 * PART_FRAMES + 7))
     parts = parts_of("drive", frames)
-    assert [name for name, _, _ in parts] == ["drive-000000", f"drive-{PART_FRAMES:06d}", f"drive-{2 * PART_FRAMES:06d}"]
+    assert [name for name, _, _ in parts] == [
+        "drive-000000",
+        f"drive-{PART_FRAMES:06d}",
+        f"drive-{2 * PART_FRAMES:06d}",
+    ]
     owned = [[frame for frame in frames if first <= frame <= last] for _, first, last in parts]
-    assert sum(owned, []) == frames
+    assert [frame for part in owned for frame in part] == frames
     assert parts_of("drive", [3, 9]) == [("drive", 3, 9)]
     assert parts_of("drive", []) == [("drive", 0, 0)]
 
@@ -205,7 +209,10 @@ def test_a_drive_without_any_fix_or_calibration_is_one_clear_error(raw: Path) ->
 
 
 def test_a_cut_scan_or_image_concerns_its_frame_alone(raw: Path) -> None:
-    scan, image = folder(raw) / "velodyne_points/data/0000000003.bin", folder(raw) / "image_02/data/0000000003.png"
+    scan, image = (
+        folder(raw) / "velodyne_points/data/0000000003.bin",
+        folder(raw) / "image_02/data/0000000003.png",
+    )
     os.truncate(scan, 1000)
     os.truncate(image, 1000)
     with open_drive(one(raw)) as capture:

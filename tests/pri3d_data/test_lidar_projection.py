@@ -107,7 +107,8 @@ def test_real_scans_land_where_an_independent_numpy_projection_puts_them(shared_
         for frame, path in zip(capture.frames, scans, strict=True):
             points = np.fromfile(path, "<f4").reshape(-1, 4)[:, :3].astype(np.float64)
             at_reference = (mount["R"].reshape(3, 3) @ points.T + mount["T"][:, None]).T @ rectify.T
-            at_camera = at_reference + [projection[0, 3] / projection[0, 0], 0.0, 0.0]
+            aside = np.array([projection[0, 3] / projection[0, 0], 0.0, 0.0])
+            at_camera = at_reference + aside
             at_camera = at_camera[at_camera[:, 2] > 0.1]
             pixels = at_camera @ projection[:, :3].T
             u, v = (np.rint(pixels[:, axis] / pixels[:, 2]).astype(int) for axis in (0, 1))
@@ -120,9 +121,7 @@ def test_real_scans_land_where_an_independent_numpy_projection_puts_them(shared_
             assert 0.95 < measured.sum() / np.isfinite(expected).sum() <= 1.0
             assert np.abs(depth[measured] * UNIT_M - expected[measured]).max() <= 0.5 * UNIT_M + 1e-4
             # The files' own matrix has two more entries in its last column: a third of a pixel at 5 m.
-            whole = np.column_stack(
-                [at_camera - [projection[0, 3] / projection[0, 0], 0, 0], np.ones(len(at_camera))]
-            )
+            whole = np.column_stack([at_camera - aside, np.ones(len(at_camera))])
             exact = whole @ projection.T
             apart = np.abs(exact[:, :2] / exact[:, 2:] - pixels[:, :2] / pixels[:, 2:])[inside]
             assert apart.max() < 1.0

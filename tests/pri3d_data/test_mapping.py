@@ -28,7 +28,9 @@ def test_a_pixel_is_seen_where_the_depth_its_point_falls_on_agrees(seed: int, tr
     (depth_a, a), (depth_b, b) = view(rng, 0.05, 0.3), view(rng, 0.05, 0.3)
     v, u = np.nonzero(depth_a)
     z = depth_a[v, u] * UNIT_M
-    rays = np.linalg.inv(np.array([[45.0, 0, 31.3], [0, 44.0, 15.8], [0, 0, 1]])) @ np.stack([u, v, np.ones(len(u))])
+    rays = np.linalg.inv(np.array([[45.0, 0, 31.3], [0, 44.0, 15.8], [0, 0, 1]])) @ np.stack(
+        [u, v, np.ones(len(u))]
+    )
     moved = np.linalg.inv(b.camera_to_world) @ a.camera_to_world @ np.vstack([rays * z, np.ones(len(u))])
     x_b, y_b = 45.0 * moved[0] / moved[2] + 31.3, 44.0 * moved[1] / moved[2] + 15.8
     column, row = (
@@ -63,13 +65,19 @@ def test_measured_points_come_row_by_row() -> None:
 
 
 @given(st.integers(0, 500), st.integers(0, 500), st.floats(0, 1), st.floats(0, 1))
-def test_common_share_is_a_share_whoever_comes_first(n_a: int, n_b: int, share_a: float, share_b: float) -> None:
+def test_common_share_is_a_share_whoever_comes_first(
+    n_a: int, n_b: int, share_a: float, share_b: float
+) -> None:
     m_a, m_b = int(n_a * share_a), int(n_b * share_b)
     overlap = common_share(m_a, m_b, n_a, n_b)
     assert 0.0 <= overlap <= 1.0
     assert overlap == common_share(m_b, m_a, n_b, n_a)
 
 
-@pytest.mark.parametrize(("matched", "a", "b", "share"), [(20, 30, 40, 0.4), (0, 9, 9, 0.0), (0, 0, 0, 0.0), (7, 7, 7, 1.0)])
-def test_common_share_of_one_count_is_matches_over_all_points(matched: int, a: int, b: int, share: float) -> None:
+@pytest.mark.parametrize(
+    ("matched", "a", "b", "share"), [(20, 30, 40, 0.4), (0, 9, 9, 0.0), (0, 0, 0, 0.0), (7, 7, 7, 1.0)]
+)
+def test_common_share_of_one_count_is_matches_over_all_points(
+    matched: int, a: int, b: int, share: float
+) -> None:
     assert common_share(matched, matched, a, b) == share
