@@ -29,6 +29,7 @@ class KittiParameters(SceneParameters):
         "Size of stored images in pixels; native keeps the capture's own. Depth is kept as it is.",
         parse=parse_image_size,
         metavar="HxW|native",
+        none="native",
     )
     stride: int = option(1, "Take every how-many-th frame.", metavar="K")
     max_gap: int = option(30, "Most frame numbers between the frames of a pair.", metavar="FRAMES")

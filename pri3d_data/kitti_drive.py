@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pri3d_data.byte_source import ByteSource
-from pri3d_data.capture import EncodedImage, Frame, LostFrame, Surface
+from pri3d_data.capture import EncodedImage, Frame, LostFrame
 from pri3d_data.errors import DataError
 from pri3d_data.images import png_size
 from pri3d_data.kitti_folders import Stamp
@@ -122,9 +122,8 @@ class KittiCapture:
     def labels(self, frame: Frame) -> None:
         """These layouts have none."""
 
-    def surface(self) -> Surface:
-        """KITTI has none."""
-        raise DataError("a drive has no reconstructed surface.")
+    def surface(self) -> None:
+        """A drive has no reconstructed surface."""
 
     def __enter__(self) -> KittiCapture:
         return self

@@ -46,3 +46,22 @@ def cast(
                 found += 1
         distance[i], surface[i], faces[i] = first_surface(room, local, candidates, found, wx, wy, wz)
     return distance, surface, faces
+
+
+def in_view(
+    room: RoomArrays, eye_world: NDArray[np.float64], points_world: NDArray[np.float64], slack_m: float = 0.02
+) -> NDArray[np.bool_]:
+    """Whether nothing stands between an eye and points on surfaces.
+
+    Args:
+        room: the room.
+        eye_world: (3,) float64, metres, in free space. points_world: (N, 3) float64.
+        slack_m: how far behind a surface a point may lie and still be on it.
+
+    Returns:
+        (N,) bool.
+    """
+    way = np.ascontiguousarray(points_world - eye_world)
+    length = np.linalg.norm(way, axis=1)
+    share, _, _ = cast(room, np.ascontiguousarray(eye_world), way)
+    return np.asarray(share * length > length - slack_m)

@@ -231,6 +231,15 @@ def test_a_long_drive_becomes_scenes_that_hold_every_pair_once(
     assert found == expected
 
 
+def test_a_drive_without_any_pair_is_built_all_the_same(
+    street: Path, tmp_path: Path, interrupting: Any
+) -> None:
+    summary = run(street, tmp_path / "out", interrupting(), scene=replace(PAPER, min_overlap=0.99))
+    assert summary.exit_status == 0
+    assert [row["pairs"] for row in rows(tmp_path / "out", "scenes")] == [0, 0]
+    assert list(verify(Dataset(str(tmp_path / "out")))) == []
+
+
 def test_resized_images_keep_their_depth_and_matches(
     street: Path, undisturbed: Path, tmp_path: Path, interrupting: Any
 ) -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pretend_street import in_image, in_view, scan, seen_by_camera, truth, write_odometry, write_street
 
+from pipelines import kitti_mapping
 from pipelines.kitti_mapping import map_pairs, view_of
 from pipelines.kitti_parameters import KITTI_PRESETS, KittiParameters
 from pri3d_data.kitti import find_scenes, open_drive
@@ -131,6 +134,26 @@ def test_parts_of_a_drive_have_the_pairs_of_the_whole_each_once(street: KittiDri
     for pair, other in zip(pairs, whole.pairs, strict=True):
         assert pair[1:4] == other[1:4]
         np.testing.assert_array_equal(pair.bits, other.bits)
+
+
+def test_no_more_frames_are_held_than_the_gap_spans(
+    street: KittiDrive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[weakref.ref[np.ndarray]] = []
+    most = 0
+
+    def watched(*arguments: Any) -> SparseView:
+        nonlocal most
+        view = view_of(*arguments)
+        held.append(weakref.ref(view.surface))
+        most = max(most, sum(surface() is not None for surface in held))
+        return view
+
+    monkeypatch.setattr(kitti_mapping, "view_of", watched)
+    map_pairs(street, replace(PAPER, max_gap=3))
+    assert len(held) == 16
+    # Three earlier ones, the one that leaves the window when the next has come, and the newest.
+    assert most <= 5
 
 
 # ---- the authors' way
