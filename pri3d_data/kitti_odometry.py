@@ -172,8 +172,10 @@ def _pose(lines: list[str], index: int, path: str) -> NDArray[np.float64]:
         pose[:3] = np.array([float(word) for word in words]).reshape(3, 4)
     except ValueError as error:
         raise DataError(f"line {index + 1} is no pose of 12 numbers.", file=path) from error
-    if not np.isfinite(pose).all():
-        raise DataError(f"the pose in line {index + 1} is not finite.", file=path)
+    rotation = pose[:3, :3]
+    # Written so that a NaN fails.
+    if not (np.isfinite(pose).all() and np.abs(rotation @ rotation.T - np.eye(3)).max() < 0.05):
+        raise DataError(f"line {index + 1} holds no rotation and place.", file=path)
     return pose
 
 

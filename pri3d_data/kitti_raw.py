@@ -48,7 +48,7 @@ def _drive(fs: Any, folder: str, prefix: str) -> list[KittiDrive]:
     )
     place = prefix + folder
     images, depth, poses = (f"{place}/{name}" for name in _PARTS)
-    frames = sorted(set(frames_in(images, "png")) | set(frames_in(depth, "bin")))
+    frames = [*frames_in(images, "png"), *frames_in(depth, "bin"), *frames_in(poses, "txt")]
     return [
         KittiDrive(scene, "raw", images, depth, poses, prefix + day, first, last, stamps)
         for scene, first, last in parts_of(name_of(folder), frames)
@@ -64,7 +64,8 @@ def open_raw_drive(drive: KittiDrive, beyond: int = 0, stride: int = 1) -> Kitti
         stride: every how-many-th frame number is taken.
 
     Returns:
-        The capture. The world is a map (x east, y north, z up) with its zero at the drive's first fix.
+        The capture. The world is a map (x east, y north, z up) with its zero at the drive's first fix. Frames
+        whose scan alone is missing are lost, those without image or pose are broken.
 
     Raises:
         DataError: the calibration is missing or incomplete, or no frame of the drive has a position.
@@ -76,7 +77,7 @@ def open_raw_drive(drive: KittiDrive, beyond: int = 0, stride: int = 1) -> Kitti
     times = _timestamps(drive.images.rsplit("/", 1)[0] + "/timestamps.txt")
     camera_to_imu = np.linalg.inv(calibration.imu_to_camera)
     frames, lost, broken = [], [], []
-    for number in sorted(set(images) | set(scans)):
+    for number in sorted(set(images) | set(scans) | set(fixes)):
         if not drive.first <= number <= drive.last + beyond or number % stride:
             continue
         try:

@@ -124,20 +124,23 @@ def test_a_frame_without_pose_or_image_is_named(raw: Path) -> None:
     poses = raw / "odometry/data_odometry_velodyne/dataset/poses/00.txt"
     lines = poses.read_text().splitlines()
     lines[7], lines[8] = "1 2 3", lines[8].replace(lines[8].split()[3], "nan", 1)
+    lines[9] = "2 0 0 0 0 2 0 0 0 0 2 0"
     poses.write_text("\n".join(lines[:10]))
     (sequence(raw) / "image_2/000006.png").unlink()
     with open_drive(drives(raw)[ZERO]) as capture:
-        assert [frame.index for frame in capture.frames] == [5, 9]
+        assert [frame.index for frame in capture.frames] == [5]
         assert [(broken.frame, Path(broken.file).name) for broken in capture.broken] == [
             (6, "000006.png"),
             (7, "00.txt"),
             (8, "00.txt"),
+            (9, "00.txt"),
             (10, "00.txt"),
         ]
         reasons = [broken.reason for broken in capture.broken]
     assert "line 8 is no pose of 12 numbers" in reasons[1]
-    assert "line 9 is not finite" in reasons[2]
-    assert "has 10 lines; the frame's pose would be in line 11" in reasons[3]
+    assert "line 9 holds no rotation" in reasons[2]
+    assert "line 10 holds no rotation" in reasons[3]
+    assert "has 10 lines; the frame's pose would be in line 11" in reasons[4]
 
 
 def test_missing_or_incomplete_calibration_and_poses_are_one_clear_error(raw: Path) -> None:

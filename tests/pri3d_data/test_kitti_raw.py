@@ -178,13 +178,16 @@ def test_frames_without_image_fix_or_scan_are_told_apart_and_named(raw: Path) ->
     (folder(raw) / "oxts/data/0000000005.txt").unlink()
     (folder(raw) / "oxts/data/0000000006.txt").write_text("49.0 8.4 115.0\n")
     (folder(raw) / "velodyne_points/data/0000000009.bin").unlink()
+    (folder(raw) / "image_02/data/0000000012.png").unlink()
+    (folder(raw) / "velodyne_points/data/0000000012.bin").unlink()
     with open_drive(one(raw)) as capture:
-        assert [frame.index for frame in capture.frames] == [0, 1, 3, 4, 7, 8, 10, 11, 12, 13, 14, 15]
+        assert [frame.index for frame in capture.frames] == [0, 1, 3, 4, 7, 8, 10, 11, 13, 14, 15]
         assert [(lost.frame, lost.file[-14:]) for lost in capture.lost] == [(9, "0000000009.bin")]
         assert [(lost.frame, lost.file[-14:]) for lost in capture.broken] == [
             (2, "0000000002.png"),
             (5, "0000000005.txt"),
             (6, "0000000006.txt"),
+            (12, "0000000012.png"),
         ]
         assert "it has 3" in capture.broken[2].reason
 
