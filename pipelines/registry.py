@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pipelines.dataset import DataSet
+from pipelines.kitti import KITTI
 from pipelines.rgbd_folder import RGBD
 from pipelines.scannet import SCANNET
 
-DATASETS: dict[str, DataSet] = {dataset.name: dataset for dataset in (SCANNET, RGBD)}
+DATASETS: dict[str, DataSet] = {dataset.name: dataset for dataset in (SCANNET, KITTI, RGBD)}
