@@ -86,10 +86,9 @@ def _assembled(
             raise _contradiction(file, record, "there are two images of this name")
         previous = record.name
         poses.append(_camera_to_world(file, record))
+        if not np.isin(record.points, numbers).all():
+            raise _contradiction(file, record, "it sees a point that the model does not have")
         row = np.searchsorted(numbers, record.points)
-        if not len(numbers) or (numbers[np.minimum(row, len(numbers) - 1)] != record.points).any():
-            if len(row):
-                raise _contradiction(file, record, "it sees a point that the model does not have")
         if not np.isfinite(record.pixels).all():
             raise _contradiction(file, record, "a keypoint's position is not a number")
         # Of two keypoints on one point the last counts, as in D2-Net's scripts.
