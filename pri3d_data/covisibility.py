@@ -1,8 +1,8 @@
 """Which photos of a sparse reconstruction see the same points, from how different a distance and direction.
 
 For every two images that share points: the directed overlaps |P_a ∩ P_b| / |P_a| and / |P_b|, the scale
-ratio, min over shared points of max(n_a / n_b, n_b / n_a) with n = depth / focal length, and the angle between
-the principal axes (D2-Net's measures, which Pri3D took over).
+ratio, min over shared points of max(n_a / n_b, n_b / n_a) with n = depth / focal length, and the angle
+between the principal axes (D2-Net's measures, which Pri3D took over).
 """
 
 from __future__ import annotations
