@@ -9,6 +9,8 @@ from pri3d_data.compiled import kernel
 from pri3d_data.synth.raycast import first_surface, seen_from_solids
 from pri3d_data.synth.room import RoomArrays
 
+_MARGIN = 1.0 + 1e-9
+
 
 @kernel
 def trace_rays(
@@ -31,13 +33,23 @@ def trace_rays(
     turn = np.ascontiguousarray(camera_to_world[:3, :3])
     origin = np.ascontiguousarray(camera_to_world[:3, 3])
     local = seen_from_solids(room, origin)
-    candidates = np.arange(1, room.shape.shape[0])
+    to_solid = room.center_world - origin
+    candidates = np.empty(room.shape.shape[0], np.int64)
     for i in range(count):
         x, y = rays[i, 0], rays[i, 1]
         wx = turn[0, 0] * x + turn[0, 1] * y + turn[0, 2]
         wy = turn[1, 0] * x + turn[1, 1] * y + turn[1, 2]
         wz = turn[2, 0] * x + turn[2, 1] * y + turn[2, 2]
-        best, row, face = first_surface(room, local, candidates, candidates.shape[0], wx, wy, wz)
+        found = 0
+        for solid in range(1, room.shape.shape[0]):
+            # Only solids whose bounding sphere the ray's line meets.
+            ax, ay, az = to_solid[solid, 0], to_solid[solid, 1], to_solid[solid, 2]
+            along = ax * wx + ay * wy + az * wz
+            apart = ax * ax + ay * ay + az * az - along * along / (wx * wx + wy * wy + wz * wz)
+            if apart <= room.bound_m[solid] ** 2 * _MARGIN:
+                candidates[found] = solid
+                found += 1
+        best, row, face = first_surface(room, local, candidates, found, wx, wy, wz)
         depth[i], surface[i], faces[i] = best, row, face
         points[i, 0] = origin[0] + best * wx
         points[i, 1] = origin[1] + best * wy
