@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pipelines.colmap import COLMAP
 from pipelines.dataset import DataSet
+from pipelines.megadepth import MEGADEPTH
 from pipelines.rgbd_folder import RGBD
 from pipelines.scannet import SCANNET
 
-DATASETS: dict[str, DataSet] = {dataset.name: dataset for dataset in (SCANNET, RGBD)}
+DATASETS: dict[str, DataSet] = {dataset.name: dataset for dataset in (SCANNET, RGBD, MEGADEPTH, COLMAP)}

@@ -85,6 +85,8 @@ def _assembled(
         if record.name == previous:
             raise _contradiction(file, record, "there are two images of this name")
         previous = record.name
+        if record.name.startswith("/") or ".." in record.name.split("/") or not record.name:
+            raise _contradiction(file, record, "its name leads out of the photos' folder")
         poses.append(_camera_to_world(file, record))
         if not np.isin(record.points, numbers).all():
             raise _contradiction(file, record, "it sees a point that the model does not have")

@@ -156,6 +156,8 @@ def test_a_track_longer_than_memory_is_refused(tmp_path: Path) -> None:
         ({"seen": [(float("nan"), 2.5, 7)]}, "position is not a number"),
         ({"rotation": (0.0, 0.0, 0.0, 0.0)}, "not a pose"),
         ({"rotation": (float("nan"), 0.0, 0.0, 1.0)}, "not a pose"),
+        ({"name": "../secret.jpg"}, "leads out of"),
+        ({"name": "/etc/secret.jpg"}, "leads out of"),
         ({"images": 0}, "empty"),
         ({"images": 2}, "two images of this name"),
     ],
