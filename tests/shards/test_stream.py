@@ -125,6 +125,18 @@ def test_a_broken_sample_names_its_shard_and_offset(written: Any) -> None:
     assert caught.value.file.endswith("shard-000000.tar")
 
 
+@pytest.mark.parametrize("where", [0.0, 0.05, 0.3, 0.6, 0.9, 0.999])
+def test_a_sample_with_one_flipped_bit_is_never_yielded(written: Any, where: float) -> None:
+    shard = written.root / "shards" / "shard-000000.tar"
+    data = bytearray(shard.read_bytes())
+    row = written.dataset.table("frames").to_pylist()[1]
+    data[row["offset"] + int(where * row["bytes"])] ^= 4
+    shard.write_bytes(bytes(data))
+    with pytest.raises(DataError, match="checksum") as caught:
+        epoch_of(PairStream([str(written.root)], seed=0, lanes=1))
+    assert caught.value.offset == row["offset"]
+
+
 def test_depth_of_the_colour_pixels_comes_when_asked_for(kept: Any) -> None:
     assert epoch_of(PairStream([str(kept.root)], seed=0))[0].depth_a is None
     for pair in epoch_of(PairStream([str(kept.root)], seed=0, depth=True)):
