@@ -8,6 +8,7 @@ import numpy as np
 from fsspec.core import url_to_fs
 from numpy.typing import NDArray
 
+from pipelines.encoded_photo import EncodedPhoto
 from pipelines.photo_parameters import PhotoParameters
 from pri3d_data.camera import Camera
 from pri3d_data.colmap_depth import read_depth_map
@@ -45,35 +46,50 @@ class PhotoEncoder:
     parameters: PhotoParameters
     largest_side: int | None
 
-    def frame(self, number: int) -> FrameSample:
-        """The photo of this number.
+    def encode(self, number: int) -> EncodedPhoto:
+        """The photo of this number as it is stored.
 
         Raises:
             MaskOnly, NoDepth: the photo has no depth, as happens in sound data.
             DataError: its files are missing, broken or of the wrong size.
         """
         try:
-            camera = undistorted_camera(self.model.cameras[number], self.largest_side)
+            camera = self._camera(number)
             # Depth decides whether the photo is of use at all, and is the cheaper to read.
             depth = self._depth(number, camera) if self.scene.depths else None
             color, member, stored = self._color(number, camera)
         except ValueError as error:
             raise DataError(f"{error}.", file=self.model.names[number]) from error
-        tracks = None if depth is not None else self._tracks(number, camera, stored)
-        measured = int(np.count_nonzero(depth)) if depth is not None else len(tracks.ids) if tracks else 0
+        if depth is None:
+            return EncodedPhoto(color, member, stored, b"", stored, 0.0, 0)
+        steps, unit = depth_steps(depth)
+        steps, depth_camera = _depth_like(steps, camera, stored)
+        measured = int(np.count_nonzero(depth))
+        return EncodedPhoto(color, member, stored, encode_depth_png(steps), depth_camera, unit, measured)
+
+    def frame(self, number: int, photo: EncodedPhoto) -> FrameSample:
+        """The photo with what the model says of it: its pose, and without depth the points it sees."""
         pose = self.model.camera_to_world[number]
+        depth = tracks = None
+        if photo.depth_png:
+            depth = StoredDepth(photo.depth_png, photo.depth_camera, pose, photo.depth_unit)
+        else:
+            tracks = self._tracks(number, photo.camera)
         return FrameSample(
             number,
             0,
-            color,
-            member,
-            stored,
+            photo.color,
+            photo.color_member,
+            photo.camera,
             pose,
-            None if depth is None else _stored_depth(depth, camera, stored, pose),
-            measured,
+            depth,
+            photo.measured if tracks is None else len(tracks.ids),
             name=self.model.names[number],
             tracks=tracks,
         )
+
+    def _camera(self, number: int) -> Camera:
+        return undistorted_camera(self.model.cameras[number], self.largest_side)
 
     def _color(self, number: int, camera: Camera) -> tuple[bytes, str, Camera]:
         """The photo's bytes, the tar member they make, and the camera of the stored image."""
@@ -123,8 +139,8 @@ class PhotoEncoder:
             raise NoDepth("there is no depth map of this photo.", file=path)
         return read_h5_depth(path, camera.width, camera.height, self.parameters.least_depth_bytes)
 
-    def _tracks(self, number: int, camera: Camera, stored: Camera) -> Tracks:
-        part = self.model.seen_by(number)
+    def _tracks(self, number: int, stored: Camera) -> Tracks:
+        part, camera = self.model.seen_by(number), self._camera(number)
         pixels = undistort_points(self.model.pixels[part], self.model.cameras[number], camera)
         scale = np.array([stored.width / camera.width, stored.height / camera.height])
         pixels = (pixels + 0.5) * scale - 0.5
@@ -140,19 +156,16 @@ def usual_lack(error: DataError) -> bool:
     return isinstance(error, MaskOnly | NoDepth)
 
 
-def _stored_depth(
-    depth: NDArray[np.float32], camera: Camera, stored: Camera, pose: NDArray[np.float64]
-) -> StoredDepth:
-    steps, unit = depth_steps(depth)
+def _depth_like(
+    steps: NDArray[np.uint16], camera: Camera, stored: Camera
+) -> tuple[NDArray[np.uint16], Camera]:
+    """Depth no larger than the stored image, and its camera."""
     height, width = steps.shape
-    if (width, height) == (camera.width, camera.height):
-        depth_camera = camera
-    else:
-        depth_camera = camera.resized(width, height)
-    if stored != camera and stored.width < width and stored.height < height:
-        steps = resize_nearest(steps, stored.width, stored.height)
-        depth_camera = depth_camera.subsampled(stored.width, stored.height)
-    return StoredDepth(encode_depth_png(steps), depth_camera, pose, unit)
+    same = (width, height) == (camera.width, camera.height)
+    own = camera if same else camera.resized(width, height)
+    if stored == camera or stored.width >= width or stored.height >= height:
+        return steps, own
+    return resize_nearest(steps, stored.width, stored.height), own.subsampled(stored.width, stored.height)
 
 
 def _of_this_shape(depth: NDArray[np.float32], camera: Camera, path: str) -> NDArray[np.float32]:

@@ -14,8 +14,10 @@ import numpy as np
 from fsspec.core import url_to_fs
 
 from pipelines.dataset import BuiltScene, Scene
+from pipelines.encoded_photo import EncodedPhoto
 from pipelines.photo_frame import PhotoEncoder, usual_lack
 from pipelines.photo_parameters import PhotoParameters
+from pipelines.scratch import Scratch
 from pipelines.stage import Stage
 from pri3d_data.capture import Failure
 from pri3d_data.colmap_model import SparseModel, read_model
@@ -42,14 +44,19 @@ class EncodedPhotos:
 def photo_stages(dataset: str, largest_side: LargestSide) -> tuple[Stage, ...]:
     """The stages of a data set whose scenes are `pri3d_data.photo_scene.PhotoScene`."""
     return (
-        Stage("photos", partial(encode_photos, largest_side)),
+        Stage("photos", partial(encode_photos, largest_side), keeps_parts=True),
         Stage("covisibility", partial(count_covisibility, largest_side)),
         Stage("bundle", partial(bundle_photos, dataset), needs=("photos", "covisibility")),
     )
 
 
-def encode_photos(largest_side: LargestSide, scene: Scene, parameters: PhotoParameters) -> EncodedPhotos:
-    """Every usable photo of the model, undistorted, with depth or tracks."""
+def encode_photos(
+    largest_side: LargestSide, scene: Scene, parameters: PhotoParameters, *, scratch: Scratch | None = None
+) -> EncodedPhotos:
+    """Every usable photo of the model, undistorted, with depth or tracks.
+
+    Photos of an interrupted scene are found again in ``scratch``.
+    """
     files = cast("PhotoScene", scene)
     model = read_model(files.model)
     if not any(_is_folder(folder) for folder in (files.photos, files.undistorted) if folder):
@@ -58,7 +65,7 @@ def encode_photos(largest_side: LargestSide, scene: Scene, parameters: PhotoPara
     samples, failures = [], []
     for number in range(len(model.names)):
         try:
-            samples.append(encoder.frame(number))
+            samples.append(encoder.frame(number, _encoded(encoder, number, scratch)))
         except DataError as error:
             # What sound data lack too does not make a build fail, as lost tracking does not.
             stage = "index" if usual_lack(error) else "photos"
@@ -95,6 +102,17 @@ def bundle_photos(
     kept = pairs.among([sample.frame for sample in photos.samples])
     bundle = make_bundle(scene.scene, dataset, photos.samples, kept, rule=rule, length_unit="scene")
     return BuiltScene(bundle, photos.failures)
+
+
+def _encoded(encoder: PhotoEncoder, number: int, scratch: Scratch | None) -> EncodedPhoto:
+    if scratch is None:
+        return encoder.encode(number)
+    kept = scratch.load(f"{number:06d}")
+    found = None if kept is None else EncodedPhoto.unpacked(kept)
+    if found is None:
+        found = encoder.encode(number)
+        scratch.save(f"{number:06d}", found.packed())
+    return found
 
 
 def _in_front(

@@ -8,6 +8,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
+from pri3d_data.synth.megadepth import MegaDepthSynth, write_megadepth
 from pri3d_data.synth.scannet import ScanNetSynth, write_scannet
 
 
@@ -40,6 +41,33 @@ def scannet(output: Path, scenes: int, seed: int, frames: int, noise: bool, hole
     """
     write_rooms(output, scenes, seed, ScanNetSynth(frames=frames, noise=noise, holes=holes))
     click.echo(f"{scenes} scans in {output / 'scans'}")
+
+
+@command.command("megadepth")
+@click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path), metavar="RAW")
+@click.option(
+    "--scenes", type=click.IntRange(min=1), default=2, show_default=True, help="Collections to make."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--photos", type=click.IntRange(min=1), default=24, show_default=True, help="Photos a collection."
+)
+def megadepth(output: Path, scenes: int, seed: int, photos: int) -> None:
+    """Write SCENES procedural photo collections: bent photos, COLMAP models, undistorted photos, depth.
+
+    \b
+    pri3d-data synth megadepth --output RAW --scenes 2
+    pri3d-data build megadepth --input RAW --output OUT
+    """
+    spec = MegaDepthSynth(photos=photos)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("rendering", total=scenes * photos)
+
+        def rendered(scene: str, photo: int, photos: int) -> None:
+            progress.update(task, advance=1, description=f"rendering {scene}")
+
+        write_megadepth(output, scenes, seed, spec, rendered)
+    click.echo(f"{scenes} photo collections in {output}")
 
 
 def write_rooms(output: Path, scenes: int, seed: int, spec: ScanNetSynth) -> None:
