@@ -59,10 +59,7 @@ def undistort_photo(
     if is_undistorted(camera, largest_side):
         return pixels
     bitmap = colmap().Bitmap.from_array(np.ascontiguousarray(pixels))
-    undistorted, its_camera = colmap().undistort_image(_options(largest_side), bitmap, _theirs(camera))
-    # COLMAP before 4.1.1 scales a pinhole camera's photo and forgets its camera.
-    if (undistorted.width, undistorted.height) != (its_camera.width, its_camera.height):
-        raise ValueError(f"this pycolmap cannot scale a {camera.model} photo; 4.1.1 and later can")
+    undistorted, _ = colmap().undistort_image(_options(largest_side), bitmap, _theirs(camera))
     return cast("NDArray[np.uint8]", undistorted.to_array())
 
 
