@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from pri3d_data.synth.kitti import KittiSynth, write_kitti
+from pri3d_data.synth.megadepth import MegaDepthSynth, write_megadepth
 from pri3d_data.synth.scannet import ScanNetSynth, write_scannet
 
 
@@ -66,6 +67,27 @@ def kitti(output: Path, scenes: int, seed: int, frames: int) -> None:
     with _rendering(scenes * frames) as rendered:
         write_kitti(output, scenes, seed, KittiSynth(frames=frames), rendered)
     click.echo(f"{scenes} drives in {output}")
+
+
+@command.command("megadepth")
+@click.option("--output", required=True, type=click.Path(file_okay=False, path_type=Path), metavar="RAW")
+@click.option(
+    "--scenes", type=click.IntRange(min=1), default=2, show_default=True, help="Collections to make."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--photos", type=click.IntRange(min=1), default=24, show_default=True, help="Photos a collection."
+)
+def megadepth(output: Path, scenes: int, seed: int, photos: int) -> None:
+    """Write SCENES procedural photo collections: bent photos, COLMAP models, undistorted photos, depth.
+
+    \b
+    pri3d-data synth megadepth --output RAW --scenes 2
+    pri3d-data build megadepth --input RAW --output OUT
+    """
+    with _rendering(scenes * photos) as rendered:
+        write_megadepth(output, scenes, seed, MegaDepthSynth(photos=photos), rendered)
+    click.echo(f"{scenes} photo collections in {output}")
 
 
 def write_rooms(output: Path, scenes: int, seed: int, spec: ScanNetSynth) -> None:
