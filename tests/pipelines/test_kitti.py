@@ -94,8 +94,8 @@ def test_streamed_matches_are_of_one_point_of_the_street(undisturbed: Path) -> N
     known = truth()
     camera, pose = known.camera, known.camera_to_world
     good = whole = 0
-    stream = PairStream([str(undisturbed)], matches=300, seed=2, lanes=4)
-    for pair in chain.from_iterable(stream.iterate(0, range(4))):
+    stream = PairStream([str(undisturbed)], matches=300, seed=2)
+    for pair in chain.from_iterable(stream.epoch(0)):
         if pair.scene != ONE or pair.frame_a % 5:
             continue
         data = frame_of(undisturbed, pair.frame_a)
