@@ -1,9 +1,8 @@
-"""Digests of what every data set builds from made-up captures: to show that a change of the code changes no byte.
+"""Digests of what every data set builds from made-up captures, to show that a change of code changes no byte.
 
     python .ci/digests.py > before; …; python .ci/digests.py | diff before -
 
-Takes a minute. Stage versions, parameters and versions of libraries are part of a scene's fingerprint; they are
-left out here, so that only what is stored is compared.
+Fingerprints are left out, since stage versions and libraries are part of them: what is stored is compared.
 """
 
 from __future__ import annotations
@@ -35,6 +34,7 @@ class _Silent:
 
 
 def main() -> None:
+    """Make captures, build them, print digests."""
     with tempfile.TemporaryDirectory() as folder:
         top = Path(folder)
         spec = ScanNetSynth(frames=16, color_size=(160, 120), depth_size=(80, 60), noise=True, holes=True)
