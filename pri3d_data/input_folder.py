@@ -46,6 +46,10 @@ class Folder:
         """A folder in it, there or not."""
         return Folder(self.fs, f"{self.path}/{name}")
 
+    def above(self) -> Folder:
+        """The folder it lies in."""
+        return Folder(self.fs, self.path.rsplit("/", 1)[0])
+
     def is_there(self) -> bool:
         """Whether it exists and is a folder."""
         return bool(self.fs.isdir(self.path))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pri3d_data.errors import UsageError
+from pri3d_data.input_folder import Folder
 from pri3d_data.kitti_drive import KittiCapture, KittiDrive
-from pri3d_data.kitti_folders import entries_in, folders_in, open_root
 from pri3d_data.kitti_odometry import find_odometry_drives, open_odometry_drive
 from pri3d_data.kitti_raw import find_raw_drives, open_raw_drive
 
@@ -19,8 +19,8 @@ def find_scenes(root: str) -> list[KittiDrive]:
     Raises:
         UsageError: the folder is missing, unreadable, holds no drives, or holds both layouts.
     """
-    fs, top, prefix = open_root(root)
-    raw, odometry = find_raw_drives(fs, top, prefix), find_odometry_drives(fs, top, prefix)
+    top = Folder.open(root, "Give the folder that holds KITTI's drives.")
+    raw, odometry = find_raw_drives(top), find_odometry_drives(top)
     if raw and odometry:
         raise UsageError(
             f"'{root}' holds both raw drives ({raw[0].scene}, …) and odometry sequences with depth maps "
@@ -28,15 +28,13 @@ def find_scenes(root: str) -> list[KittiDrive]:
         )
     if raw or odometry:
         return sorted(raw or odometry, key=lambda drive: drive.scene)
-    entries = entries_in(fs, top)
     text = (
         f"No KITTI drives in '{root}'. Expected <day>/<day>_drive_<number>_sync with image_02, "
         "velodyne_points and oxts (raw), or data_depth_annotated/{train,val} with the odometry poses and "
-        f"sequences; found {', '.join(entries[:6]) or 'an empty folder'}"
-        f"{' and more' if len(entries) > 6 else ''}."
+        f"sequences; found {top.listing()}."
     )
-    inner = [name for day in (".", *folders_in(fs, top)[:3]) for name in folders_in(fs, f"{top}/{day}")]
-    if any(name.endswith("_extract") for name in inner):
+    drives = [drive.name for day in (top, *top.folders()[:3]) for drive in day.folders()]
+    if any(name.endswith("_extract") for name in drives):
         text += " Drives named _extract are neither rectified nor synchronised: download the _sync ones."
     raise UsageError(text)
 

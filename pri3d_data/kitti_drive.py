@@ -14,7 +14,7 @@ from pri3d_data.byte_source import ByteSource
 from pri3d_data.capture import EncodedImage, Frame, LostFrame
 from pri3d_data.errors import DataError
 from pri3d_data.images import png_size
-from pri3d_data.kitti_folders import Stamp
+from pri3d_data.input_folder import Stamp
 
 DEPTH_UNIT_M = 1.0 / 256.0
 PART_FRAMES = 200

@@ -6,8 +6,6 @@ odometry sequence that was cut from it.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,9 +13,10 @@ from pri3d_data.byte_source import ByteSource
 from pri3d_data.capture import Frame
 from pri3d_data.errors import DataError, UsageError
 from pri3d_data.images import decode_depth_png
+from pri3d_data.input_folder import Folder
 from pri3d_data.kitti_calibration import projection_of, read_rows, read_text
 from pri3d_data.kitti_drive import KittiCapture, KittiDrive, image_size, lost_to, parts_of
-from pri3d_data.kitti_folders import folders_in, frames_in, stamp_of
+from pri3d_data.kitti_folders import frames_in
 
 # Drive: sequence, and the raw frame numbers it was cut from, both included (KITTI's odometry devkit).
 SEQUENCES = {
@@ -32,7 +31,7 @@ SEQUENCES = {
     "2011_09_30_drive_0033_sync": ("09", 0, 1590),
     "2011_09_30_drive_0034_sync": ("10", 0, 1200),
 }
-_DEPTH = ("data_depth_annotated", "depth/data_depth_annotated", "odometry/data_depth_annotated", ".")
+_DEPTH = ("data_depth_annotated", "depth/data_depth_annotated", "odometry/data_depth_annotated", "")
 _POSES = (
     "odometry/data_odometry_velodyne/dataset/poses",
     "odometry/data_odometry_poses/dataset/poses",
@@ -50,61 +49,57 @@ _MAPS = "proj_depth/groundtruth/image_02"
 _LARGEST_BYTES = 1 << 25
 
 
-def find_odometry_drives(fs: Any, top: str, prefix: str) -> list[KittiDrive]:
+def find_odometry_drives(top: Folder) -> list[KittiDrive]:
     """The drives that have depth maps and an odometry sequence; none where there are no depth maps.
 
     Raises:
         UsageError: depth maps are there, but no poses or no sequences to go with them.
     """
     drives = {
-        drive: f"{top}/{base}/{split}/{drive}".replace("/./", "/")
+        drive.name: drive.inside(_MAPS)
         for base in _DEPTH
         for split in ("train", "val")
-        for drive in folders_in(fs, f"{top}/{base}/{split}")
-        if drive in SEQUENCES and fs.isdir(f"{top}/{base}/{split}/{drive}/{_MAPS}")
+        for drive in (top.inside(base) if base else top).inside(split).folders()
+        if drive.name in SEQUENCES and drive.inside(_MAPS).is_there()
     }
     if not drives:
         return []
-    poses, images = (_first_folder(fs, top, places) for places in (_POSES, _IMAGES))
+    poses, images = (
+        next((top.inside(place) for place in places if top.inside(place).is_there()), None)
+        for places in (_POSES, _IMAGES)
+    )
     if poses is None or images is None:
         what, where = ("poses", _POSES[0]) if poses is None else ("images and calibration", _IMAGES[0])
         raise UsageError(
-            f"There are depth-completion maps in '{prefix}{top}', but no odometry {what} to go with them. "
+            f"There are depth-completion maps in '{top.address}', but no odometry {what} to go with them. "
             f"Put them into {where}, as the odometry download has them."
         )
-    return [
-        part
-        for drive, folder in sorted(drives.items())
-        for part in _drive(fs, drive, f"{folder}/{_MAPS}", poses, images, prefix)
-    ]
+    return [part for name, maps in sorted(drives.items()) for part in _drive(name, maps, poses, images)]
 
 
-def _first_folder(fs: Any, top: str, places: tuple[str, ...]) -> str | None:
-    return next((f"{top}/{place}" for place in places if fs.isdir(f"{top}/{place}")), None)
-
-
-def _drive(fs: Any, drive: str, maps: str, poses: str, images: str, prefix: str) -> list[KittiDrive]:
-    sequence, first, last = SEQUENCES[drive]
+def _drive(name: str, maps: Folder, poses: Folder, images: Folder) -> list[KittiDrive]:
+    number, first, last = SEQUENCES[name]
+    sequence = images.inside(number)
     stamps = (
-        stamp_of(fs, maps.removesuffix(f"/{_MAPS}"), _MAPS),
-        stamp_of(fs, poses, f"{sequence}.txt"),
-        stamp_of(fs, images, f"{sequence}/calib.txt"),
-        stamp_of(fs, images, f"{sequence}/image_2"),
+        maps.stamp(),
+        *poses.stamps([f"{number}.txt"]),
+        *sequence.stamps(["calib.txt"]),
+        sequence.inside("image_2").stamp(),
     )
-    frames = [frame for frame in frames_in(prefix + maps, "png") if first <= frame <= last]
+    frames = [frame for frame in frames_in(maps.address, "png") if first <= frame <= last]
     return [
         KittiDrive(
             scene,
             "odometry",
-            f"{prefix}{images}/{sequence}/image_2",
-            prefix + maps,
-            f"{prefix}{poses}/{sequence}.txt",
-            f"{prefix}{images}/{sequence}",
+            sequence.inside("image_2").address,
+            maps.address,
+            f"{poses.address}/{number}.txt",
+            sequence.address,
             own_first,
             own_last,
             stamps,
         )
-        for scene, own_first, own_last in parts_of(drive, frames)
+        for scene, own_first, own_last in parts_of(name, frames)
     ]
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pri3d_data.capture import Frame, LostFrame
 from pri3d_data.errors import DataError
+from pri3d_data.input_folder import Folder
 from pri3d_data.kitti_calibration import RawCalibration, read_raw_calibration, read_text
 from pri3d_data.kitti_drive import DEPTH_UNIT_M, KittiCapture, KittiDrive, lost_to, parts_of
-from pri3d_data.kitti_folders import folders_in, frames_in, name_of, stamp_of
+from pri3d_data.kitti_folders import frames_in
 from pri3d_data.kitti_oxts import Fix, imu_to_world, read_fix
 from pri3d_data.kitti_velodyne import read_scan, spacing_px
 from pri3d_data.lidar_projection import project_scan, without_hidden
@@ -25,33 +25,28 @@ _PARTS = ("image_02/data", "velodyne_points/data", "oxts/data")
 _LONGEST_BYTES = 1 << 24
 
 
-def find_raw_drives(fs: Any, top: str, prefix: str) -> list[KittiDrive]:
+def find_raw_drives(top: Folder) -> list[KittiDrive]:
     """The drives of a raw download: ``<day>/<drive>_sync`` below a folder, a day's folder, or one drive."""
-    if _DRIVE.match(name_of(top)):
-        return _drive(fs, top, prefix)
-    days = [f"{top}/{day}" for day in folders_in(fs, top) if _DAY.match(day)]
-    if _DAY.match(name_of(top)):
-        days = [top]
+    if _DRIVE.match(top.name):
+        return _drive(top.above(), top)
+    days = [top] if _DAY.match(top.name) else [day for day in top.folders() if _DAY.match(day.name)]
     return [
         part
         for day in days
-        for drive in folders_in(fs, day)
-        if _DRIVE.match(drive) and any(fs.isdir(f"{day}/{drive}/{data}") for data in _PARTS)
-        for part in _drive(fs, f"{day}/{drive}", prefix)
+        for drive in day.folders()
+        if _DRIVE.match(drive.name) and any(drive.inside(data).is_there() for data in _PARTS)
+        for part in _drive(day, drive)
     ]
 
 
-def _drive(fs: Any, folder: str, prefix: str) -> list[KittiDrive]:
-    day = folder.rsplit("/", 1)[0]
-    stamps = tuple(
-        [stamp_of(fs, day, name) for name in _CALIBRATION] + [stamp_of(fs, folder, name) for name in _PARTS]
-    )
-    place = prefix + folder
-    images, depth, poses = (f"{place}/{name}" for name in _PARTS)
+def _drive(day: Folder, drive: Folder) -> list[KittiDrive]:
+    parts = [drive.inside(name) for name in _PARTS]
+    stamps = (*day.stamps(_CALIBRATION), *(part.stamp() for part in parts))
+    images, depth, poses = (part.address for part in parts)
     frames = [*frames_in(images, "png"), *frames_in(depth, "bin"), *frames_in(poses, "txt")]
     return [
-        KittiDrive(scene, "raw", images, depth, poses, prefix + day, first, last, stamps)
-        for scene, first, last in parts_of(name_of(folder), frames)
+        KittiDrive(scene, "raw", images, depth, poses, day.address, first, last, stamps)
+        for scene, first, last in parts_of(drive.name, frames)
     ]
 
 
