@@ -2,7 +2,7 @@
 
 Two of its habits stop here. Its wheels carry a zlib of their own, and a system zlib that is loaded after it
 binds to that one: the first compression then corrupts the heap. So zlib comes first, and nobody else imports
-pycolmap. And it takes over signals, so that SIGTERM would end a build with a C++ trace instead of stopping it.
+pycolmap. And it takes over signals: SIGTERM would end a build with a C++ trace instead of stopping it.
 """
 
 from __future__ import annotations
