@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pipelines.colmap import COLMAP
 from pipelines.dataset import DataSet
+from pipelines.kitti import KITTI
 from pipelines.megadepth import MEGADEPTH
 from pipelines.rgbd_folder import RGBD
 from pipelines.scannet import SCANNET
 
-DATASETS: dict[str, DataSet] = {dataset.name: dataset for dataset in (SCANNET, RGBD, MEGADEPTH, COLMAP)}
+DATASETS: dict[str, DataSet] = {
+    dataset.name: dataset for dataset in (SCANNET, MEGADEPTH, COLMAP, KITTI, RGBD)
+}
