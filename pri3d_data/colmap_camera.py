@@ -59,7 +59,7 @@ class ColmapCamera:
             raise ValueError(f"{len(self.params)} parameters for a {self.model} camera")
         sides = self.width, self.height
         # Depth and pixels are allocated for what a camera claims.
-        if not (0 < min(sides) and max(sides) <= _LARGEST_SIDE and sides[0] * sides[1] <= _MOST_PIXELS):
+        if not (min(sides) > 0 and max(sides) <= _LARGEST_SIDE and sides[0] * sides[1] <= _MOST_PIXELS):
             raise ValueError(f"a camera of {self.width}x{self.height} pixels")
         if not (all(map(math.isfinite, self.params)) and 0.0 < self.params[0] < 1e9):
             raise ValueError(f"camera parameters {self.params} are no camera's")
