@@ -30,6 +30,7 @@ _MODELS = (
 MODEL_NAMES = {number: name for number, name, _ in _MODELS}
 PARAMETER_COUNTS = {name: count for _, name, count in _MODELS}
 _LARGEST_SIDE = 65_535
+_MOST_PIXELS = 1 << 28
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,9 @@ class ColmapCamera:
             raise ValueError(f"camera model '{self.model}' is not one that can be undistorted")
         if len(self.params) != PARAMETER_COUNTS[self.model]:
             raise ValueError(f"{len(self.params)} parameters for a {self.model} camera")
-        if not (0 < self.width <= _LARGEST_SIDE and 0 < self.height <= _LARGEST_SIDE):
+        sides = self.width, self.height
+        # Depth and pixels are allocated for what a camera claims.
+        if not (min(sides) > 0 and max(sides) <= _LARGEST_SIDE and sides[0] * sides[1] <= _MOST_PIXELS):
             raise ValueError(f"a camera of {self.width}x{self.height} pixels")
         if not (all(map(math.isfinite, self.params)) and 0.0 < self.params[0] < 1e9):
             raise ValueError(f"camera parameters {self.params} are no camera's")

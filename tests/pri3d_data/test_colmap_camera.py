@@ -33,6 +33,7 @@ def test_a_pinhole_has_its_pixel_centres_at_integers() -> None:
         ("PINHOLE", 640, (500.0, 500.0, 320.0), "3 parameters"),
         ("PINHOLE", 0, (500.0, 500.0, 320.0, 240.0), "0x480"),
         ("PINHOLE", 10**9, (500.0, 500.0, 320.0, 240.0), "1000000000x480"),
+        ("PINHOLE", 65_000, (500.0, 500.0, 320.0, 240.0), "65000x48000"),
         ("PINHOLE", 640, (float("nan"), 500.0, 320.0, 240.0), "nan"),
         ("PINHOLE", 640, (-500.0, 500.0, 320.0, 240.0), "-500"),
     ],
@@ -41,4 +42,4 @@ def test_what_no_camera_can_be_is_refused(
     model: str, width: int, params: tuple[float, ...], words: str
 ) -> None:
     with pytest.raises(ValueError, match=words):
-        ColmapCamera(model, width, 480, params)
+        ColmapCamera(model, width, 48_000 if width == 65_000 else 480, params)

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 PROGRAM = """
@@ -28,6 +30,32 @@ def test_compressing_after_pycolmap_does_not_break_the_heap() -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip() == "whole"
+
+
+SIGNALLED = """
+import os, signal, sys, threading, time
+seen = []
+signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
+from pri3d_data.colmap_library import colmap
+load = threading.Thread(target=colmap) if sys.argv[1] == "thread" else None
+if load:
+    load.start()
+    load.join()
+else:
+    colmap()
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(0.2)
+print(seen == [signal.SIGTERM])
+"""
+
+
+@pytest.mark.parametrize("where", ["main", "thread"])
+def test_a_signal_still_reaches_whoever_waited_for_it(where: str) -> None:
+    # By itself pycolmap answers SIGTERM with a trace and an end; Dask's workers import it in a thread.
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNALLED, where], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "True", "")
 
 
 def test_nobody_else_imports_pycolmap() -> None:

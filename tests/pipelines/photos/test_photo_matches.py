@@ -113,8 +113,7 @@ def test_pairs_are_those_of_the_model_counted_with_sets(collections: Path, dense
 def test_photos_come_out_of_the_stream_in_one_size_with_matches(dense: Path, sparse: Path) -> None:
     stream = PairStream([str(dense), str(sparse)], seed=0, size=(96, 112), matches=64)
     counts = []
-    turns = stream.iterate(0, range(stream.lanes))
-    for pair in (pair for turn in turns for pair in turn):
+    for pair in (pair for turn in stream.epoch(0) for pair in turn):
         assert pair.image_a.shape == pair.image_b.shape == (96, 112, 3)
         assert (pair.matches >= 0).all()
         assert (pair.matches < [112, 96, 112, 96]).all()
