@@ -21,12 +21,12 @@ from scipy.spatial import KDTree
 
 from pri3d_data.chunk import crop_chunk
 from pri3d_data.voxel_matches import sample_projected_voxels, sample_voxel_matches
-from shards.bundle import Geometry
 from shards.frame_cache import FrameCache, OpenShards
 from shards.frames import StoredFrame
 from shards.geometry_cache import GeometryCache
+from shards.pair import VOXEL_TOLERANCE_M
 from shards.pair_index import PairIndex
-from shards.stream import VOXEL_RADIUS_M, VOXEL_TOLERANCE_M
+from shards.parts import Geometry
 
 COLUMNS = {"what": "", "ms_per_frame": "ms / frame", "spread": "spread", "ratio": "ours is faster by"}
 _PEERS = {"numpy": "crop", "scipy": "paper"}
@@ -46,10 +46,10 @@ def nearest_by_tree(voxels: Any, voxel_m: float, frame: StoredFrame, matches: in
     some = np.random.default_rng(0).choice(len(rows), min(matches, len(rows)), replace=False)
     rows, columns = rows[some], columns[some]
     fx, fy, cx, cy = view.depth_camera
-    z = view.depth[rows, columns] * view.depth_unit_m
+    z = view.depth[rows, columns] * view.depth_unit
     points = np.stack([(columns - cx) / fx * z, (rows - cy) / fy * z, z], axis=1)
     world = points @ view.depth_to_world[:3, :3].T + view.depth_to_world[:3, 3]
-    return KDTree((voxels + 0.5) * voxel_m).query(world, distance_upper_bound=VOXEL_RADIUS_M)
+    return KDTree((voxels + 0.5) * voxel_m).query(world, distance_upper_bound=voxel_m)
 
 
 @click.command()
@@ -96,7 +96,7 @@ def main(
     sides = {
         "crop": over(lambda f, _: crop_chunk(surface.voxels, surface.colors, edge, f.chunk_box_m)),
         "numpy": over(lambda f, _: masked(surface, f)),
-        "paper": over(lambda f, v: sample_voxel_matches(f.view, v, edge, VOXEL_RADIUS_M, matches, 0)),
+        "paper": over(lambda f, v: sample_voxel_matches(f.view, v, edge, edge, matches, 0)),
         "scipy": over(lambda f, v: nearest_by_tree(v, edge, f, matches)),
         "reference": over(
             lambda f, v: sample_projected_voxels(f.view, v, edge, VOXEL_TOLERANCE_M, matches, 0)

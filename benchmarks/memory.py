@@ -16,8 +16,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.parameters import SceneParameters
 from pipelines.rgbd import count_overlap
+from pipelines.rgbd_parameters import RgbdParameters
 from pipelines.scannet import open_scan
 from pri3d_data.scannet import find_scenes
 
@@ -25,7 +25,7 @@ from pri3d_data.scannet import find_scenes
 def one_length(data: str, stride: int) -> dict[str, float]:
     """Run the stage once in this process."""
     start = time.perf_counter()
-    overlap = count_overlap(open_scan, find_scenes(data)[0], SceneParameters(stride=stride))
+    overlap = count_overlap(open_scan, find_scenes(data)[0], RgbdParameters(stride=stride))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     seconds = time.perf_counter() - start
     return {"seconds": seconds, "peak_gb": peak / 1e9, "pairs": len(overlap.pairs.overlap)}

@@ -23,17 +23,19 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from pipelines.build import build
-from pipelines.parameters import BuildParameters, SceneParameters, parse_image_size
+from pipelines.parameters import BuildParameters, parse_image_size
 from pipelines.plan import BuildRequest
 from pipelines.progress import BuildProgress
 from pipelines.registry import DATASETS
+from pipelines.rgbd_parameters import RgbdParameters
 from pri3d_data.images import decode_depth_png, decode_jpeg
 from pri3d_data.matches import View
 from shards import schema
 from shards.epoch import epoch_order
 from shards.frame_cache import FrameCache
 from shards.frames import StoredFrame, split_sample
-from shards.stream import Pair, PairStream, match_pair
+from shards.pair import Pair, PairRecipe, match_pair
+from shards.stream import PairStream
 
 COLUMNS = {
     "what": "",
@@ -74,7 +76,7 @@ class Reader:
 
 def build_shards(found: measure.Captures, output: Path, image_size: str) -> str:
     """A data set of the captures' first scene, built by this project's own command."""
-    scene = SceneParameters(stride=found.stride, image_size=parse_image_size(image_size))
+    scene = RgbdParameters(stride=found.stride, image_size=parse_image_size(image_size))
     request = BuildRequest(
         DATASETS["scannet"], found.root, str(output), BuildParameters(scene), scenes=found.scene().scene
     )
@@ -123,7 +125,7 @@ def decode_pair(sample: dict[str, Any]) -> tuple[StoredFrame, StoredFrame]:
 def match_sample(sample: dict[str, Any], matches: int) -> Pair:
     """A pair sample with as many matches as `PairStream` draws."""
     a, b = decode_pair(sample)
-    return match_pair(sample["__key__"].rsplit("_", 2)[0], a, b, matches, f"{_SEED}/0")
+    return match_pair(sample["__key__"].rsplit("_", 2)[0], a, b, PairRecipe(matches), f"{_SEED}/0")
 
 
 def epoch_cost(stream: PairStream) -> tuple[float, float]:

@@ -21,15 +21,16 @@ import numpy as np
 import webdataset
 
 from pipelines.build import save_scene
-from pipelines.parameters import SceneParameters
 from pipelines.record import Place
 from pipelines.rgbd import BuiltScene, encode_frames
+from pipelines.rgbd_parameters import RgbdParameters
 from pipelines.scannet import open_scan
 from pipelines.shard_writing import write_shard
 from pri3d_data.scannet import ScanNetScene
 from shards import schema, tar
-from shards.bundle import FrameSample, PairRows, make_bundle
+from shards.bundle import make_bundle
 from shards.frames import split_sample
+from shards.parts import FrameSample, PairRows
 from shards.store import Store
 
 COLUMNS = {
@@ -59,7 +60,7 @@ class Writer:
 
 def encoded_samples(found: measure.Captures) -> tuple[FrameSample, ...]:
     """Frames of the first scene as a build stores them."""
-    encoded = encode_frames(open_scan, found.scene(), SceneParameters(stride=found.stride))
+    encoded = encode_frames(open_scan, found.scene(), RgbdParameters(stride=found.stride))
     if not encoded.samples:
         raise click.UsageError(f"No frame of {found.name} could be encoded: {encoded.failures[:1]}")
     return encoded.samples
@@ -186,11 +187,11 @@ def _writers(
                 sink.write(sample)
 
     def as_built() -> None:
-        parameters = SceneParameters()
+        parameters = RgbdParameters()
         records = []
         for name in names:
             bundle = make_bundle(name, "scannet", frames, _NO_PAIRS, None)
-            scene = ScanNetScene(name, "", "", ())
+            scene = ScanNetScene(name, "", "", "", ())
             record, _ = save_scene(folder, "", "", scene, parameters, BuiltScene(bundle, ()))
             assert record is not None
             records.append(record)

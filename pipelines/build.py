@@ -14,12 +14,12 @@ from importlib.metadata import version
 from typing import Any, Protocol
 
 from pipelines.cluster import Cluster, open_cluster
+from pipelines.dataset import BuiltScene, Scene
 from pipelines.engine import Engine, Job, JobDone, StageDone
 from pipelines.parameters import SceneParameters
 from pipelines.plan import PARAMETERS_FILE, BuildPlan, BuildRequest, plan_build
 from pipelines.publish import finish_publishing, publish
 from pipelines.record import Place, SceneRecord, save_record
-from pipelines.rgbd import BuiltScene, SceneFiles
 from pipelines.shard_writing import StagedShard, shard_digest, write_shard
 from pipelines.stage import Done, Stage
 from pri3d_data.capture import Failure
@@ -231,7 +231,7 @@ class _Run:
 
 
 def save_scene(
-    root: str, input_root: str, mark: str, scene: SceneFiles, parameters: SceneParameters, built: BuiltScene
+    root: str, input_root: str, mark: str, scene: Scene, parameters: SceneParameters, built: BuiltScene
 ) -> tuple[SceneRecord | None, tuple[Failure, ...]]:
     """The last stage: put the bundle where it survives an interruption."""
     del parameters
@@ -244,7 +244,7 @@ def save_scene(
         mark,
         len(bundle.data),
         bundle.sha256,
-        bundle.voxels,
+        bundle.scene_row,
         bundle.frame_rows,
         bundle.pair_rows,
         failures,
@@ -268,7 +268,11 @@ def _about(request: BuildRequest, summary: BuildSummary) -> dict[str, Any]:
         "source": request.input,
         "parameters": request.parameters.described(),
         "stages": {stage.name: stage.version for stage in request.dataset.stages},
-        "units": {"length": "m", "timestamp": "us", "depth": "unit_m of each frame's camera.json"},
+        "units": {
+            "length": "length_unit of each scene",
+            "timestamp": "us",
+            "depth": "unit of each frame's camera.json",
+        },
         "axes": "camera: x right, y down, z forward; poses: camera to world",
         "totals": {
             "scenes": len(summary.records),

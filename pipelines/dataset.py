@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipelines.parameters import SceneParameters
 from pipelines.stage import Stage
+from pri3d_data.capture import Failure
+from shards.bundle import Bundle
 
 
 class Scene(Protocol):
@@ -24,6 +27,14 @@ class Scene(Protocol):
 
 
 @dataclass(frozen=True)
+class BuiltScene:
+    """What a scene's last stage gives; no bundle where none of its frames could be used."""
+
+    bundle: Bundle | None
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True)
 class DataSet:
     """One kind of raw data.
 
@@ -32,10 +43,13 @@ class DataSet:
         summary: one line of help: what the input looks like.
         find_scenes: lists the scenes below an input folder or URL, sorted by name; raises `UsageError` with
             what was expected and found where there are none.
-        stages: from a `Scene` and `SceneParameters` to a `pipelines.rgbd.BuiltScene`.
+        stages: from a `Scene` and the parameters to a `BuiltScene`.
+        presets: by name, the first the default. All are of one class; its fields made by
+            `pipelines.parameters.option` are the command's options.
     """
 
     name: str
     summary: str
     find_scenes: Callable[[str], Sequence[Scene]]
     stages: tuple[Stage, ...]
+    presets: Mapping[str, SceneParameters]

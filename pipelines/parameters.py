@@ -1,106 +1,28 @@
-"""What a build may be told, as small frozen objects, and the presets that name whole sets of it."""
+"""What a build may be told, as small frozen objects. Each data set has its own; here is what all share."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from pri3d_data.errors import UsageError
 
 
-@dataclass(frozen=True)
-class OverlapRule:
-    """When two frames make a pair.
+def option(
+    default: Any, help: str, *, parse: Callable[[str], Any] | None = None, metavar: str | None = None
+) -> Any:
+    """A field that is also a command-line option, named as the field is.
 
-    Attributes:
-        radius_m: points no farther apart are the same point.
-        voxel_m: clouds are thinned to the means of voxels of this edge first; 0 keeps every point.
-        score: ``union``, (matched_a + matched_b) / (points_a + points_b), or ``larger``, the larger of
-            the two directed shares.
-        at_least: pairs below this overlap are dropped.
+    Args:
+        default: its value where a preset does not say another.
+        help: one line.
+        parse: from the text the user gives; the field's type where it is None.
+        metavar: stands for the value in the help text.
     """
-
-    radius_m: float
-    voxel_m: float
-    score: Literal["union", "larger"]
-    at_least: float = 0.3
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A named set of choices: what the paper says, or what the authors' code does."""
-
-    overlap: OverlapRule
-    chunk_box: Literal["frustum", "whole_metre"]
-
-
-PRESETS = {
-    "paper": Preset(OverlapRule(radius_m=0.02, voxel_m=0.0, score="union"), "frustum"),
-    "reference": Preset(OverlapRule(radius_m=0.075, voxel_m=0.05, score="larger"), "whole_metre"),
-}
-
-
-@dataclass(frozen=True)
-class SceneParameters:
-    """Everything beside the raw files that decides a scene's bytes.
-
-    Attributes:
-        stride: every how-many-th frame of the capture is taken.
-        image_size: (height, width) of stored images in pixels; None keeps the capture's own bytes.
-        preset: name of the entry of `PRESETS`.
-        voxel_m: edge of the geometry's voxels in metres.
-        jpeg_quality: of resized colour images.
-    """
-
-    stride: int = 25
-    image_size: tuple[int, int] | None = (240, 320)
-    preset: str = "paper"
-    voxel_m: float = 0.02
-    jpeg_quality: int = 95
-
-    def __post_init__(self) -> None:
-        if self.stride < 1:
-            raise UsageError(
-                f"--stride {self.stride} takes no frames. Use 1 for every frame, 25 as the paper does."
-            )
-        if self.image_size is not None and not all(16 <= side <= 8192 for side in self.image_size):
-            raise UsageError(
-                f"--image-size {self.image_size} cannot be stored. Use sides between 16 and 8192."
-            )
-        if self.preset not in PRESETS:
-            raise UsageError(f"There is no preset '{self.preset}'. Use one of: {', '.join(PRESETS)}.")
-
-    @property
-    def rules(self) -> Preset:
-        """The preset's contents."""
-        return PRESETS[self.preset]
-
-    def described(self) -> dict[str, Any]:
-        """JSON-ready, units in the names, the preset spelled out."""
-        return json.loads(json.dumps(asdict(self) | {"rules": asdict(self.rules)}))  # type: ignore[no-any-return]
-
-
-@dataclass(frozen=True)
-class BuildParameters:
-    """A whole build: what decides each scene, and how scenes are packed.
-
-    Attributes:
-        scene: see there.
-        shard_mb: target size of a shard in MB (10^6 bytes).
-    """
-
-    scene: SceneParameters = field(default_factory=SceneParameters)
-    shard_mb: int = 256
-
-    def __post_init__(self) -> None:
-        if self.shard_mb < 1:
-            raise UsageError(f"--shard-mb {self.shard_mb} cannot hold a scene. 256 suits disks and buckets.")
-
-    def described(self) -> dict[str, Any]:
-        """JSON-ready."""
-        return self.scene.described() | {"shard_mb": self.shard_mb}
+    return field(default=default, metadata={"help": help, "parse": parse, "metavar": metavar})
 
 
 def parse_image_size(text: str) -> tuple[int, int] | None:
@@ -117,6 +39,59 @@ def parse_image_size(text: str) -> tuple[int, int] | None:
             f"--image-size '{text}' is not HEIGHTxWIDTH in pixels (such as 240x320), nor 'native'."
         )
     return int(height), int(width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneParameters:
+    """Everything beside the raw files that decides a scene's bytes; data sets add fields of their own.
+
+    Attributes:
+        preset: the named set of choices these values started from.
+        image_size: (height, width) of stored images in pixels; None keeps the capture's own bytes.
+        jpeg_quality: of images that are encoded here.
+    """
+
+    preset: str = "paper"
+    image_size: tuple[int, int] | None = option(
+        (240, 320),
+        "Size of stored images in pixels; native keeps the capture's own.",
+        parse=parse_image_size,
+        metavar="HxW|native",
+    )
+    jpeg_quality: int = option(95, "Quality of images that are resized.", metavar="1..100")
+
+    def __post_init__(self) -> None:
+        if self.image_size is not None and not all(16 <= side <= 8192 for side in self.image_size):
+            raise UsageError(
+                f"--image-size {self.image_size} cannot be stored. Use sides between 16 and 8192."
+            )
+        if not 1 <= self.jpeg_quality <= 100:
+            raise UsageError(f"--jpeg-quality {self.jpeg_quality} is not between 1 and 100.")
+
+    def described(self) -> dict[str, Any]:
+        """JSON-ready, units in the names."""
+        return json.loads(json.dumps(asdict(self)))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class BuildParameters:
+    """A whole build: what decides each scene, and how scenes are packed.
+
+    Attributes:
+        scene: see there.
+        shard_mb: target size of a shard in MB (10^6 bytes).
+    """
+
+    scene: SceneParameters
+    shard_mb: int = 256
+
+    def __post_init__(self) -> None:
+        if self.shard_mb < 1:
+            raise UsageError(f"--shard-mb {self.shard_mb} cannot hold a scene. 256 suits disks and buckets.")
+
+    def described(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return self.scene.described() | {"shard_mb": self.shard_mb}
 
 
 def fingerprint(*parts: Any) -> str:

@@ -180,10 +180,8 @@ def _published_shards(dataset: Dataset, records: Mapping[str, SceneRecord]) -> l
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     lines = []
     for name in now:
-        if name == "rules" or before.get(name) == now[name]:
+        if before.get(name) == now[name]:
             continue
         effect = "shards are packed anew" if name == "shard_mb" else "every scene is built again"
         lines.append(f"{name.replace('_', '-')} was {before.get(name)}, is {now[name]}: {effect}")
-    if not lines and before.get("rules") != now.get("rules"):
-        lines.append(f"the preset {now['preset']} means something else now: every scene is built again")
     return lines

@@ -92,18 +92,17 @@ def _rows(
                 | {"scene": [record.scene] * frames, "shard": [file] * frames, "offset": offsets},
             )
             _extend(rows["pairs"], record.pairs | {"scene": [record.scene] * pairs})
-            row = (
-                record.scene,
-                file,
-                start,
-                record.bytes,
-                record.sha256,
-                frames,
-                pairs,
-                record.voxels,
-                record.fingerprint,
-            )
-            _append(rows["scenes"], row)
+            row = record.row | {
+                "scene": record.scene,
+                "shard": file,
+                "offset": start,
+                "bytes": record.bytes,
+                "sha256": record.sha256,
+                "frames": frames,
+                "pairs": pairs,
+                "fingerprint": record.fingerprint,
+            }
+            _extend(rows["scenes"], {name: [value] for name, value in row.items()})
         frames = sum(len(record.frames["frame"]) for record in held)
         pairs = sum(len(record.pairs["frame_a"]) for record in held)
         _append(rows["shards"], (file, shard.bytes, shard.sha256, len(held), frames, pairs))

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pri3d_data.capture import Failure
 from pri3d_data.errors import DataError
 from shards.dataset import Dataset
-from shards.schema import TIMINGS_FILE, WORK_FOLDER
+from shards.schema import BUNDLE_COLUMNS, TIMINGS_FILE, WORK_FOLDER
 from shards.store import Store
 
 
@@ -31,7 +31,7 @@ class SceneRecord:
         scene: its name.
         fingerprint: of its raw files, parameters and stages.
         bytes, sha256: of its bundle.
-        voxels: occupied voxels of its geometry.
+        row: columns of its row of the scenes table that its bundle decides.
         frames, pairs: columns of its table rows, as `shards.bundle.Bundle` gives them.
         failures: frames of it that could not be built.
         seconds: what each stage took.
@@ -41,7 +41,7 @@ class SceneRecord:
     fingerprint: str
     bytes: int
     sha256: str
-    voxels: int
+    row: dict[str, Any]
     frames: dict[str, list[Any]] = field(repr=False)
     pairs: dict[str, list[Any]] = field(repr=False)
     failures: tuple[Failure, ...] = ()
@@ -92,7 +92,7 @@ def published_records(dataset: Dataset) -> tuple[dict[str, SceneRecord], dict[st
             row["fingerprint"],
             row["bytes"],
             row["sha256"],
-            row["voxels"],
+            {name: row[name] for name in BUNDLE_COLUMNS},
             frames,
             rows["pairs"].get(
                 scene, {name: [] for name in dataset.table("pairs").column_names if name != "scene"}

@@ -6,15 +6,15 @@ Every stage opens the capture itself and reads just what it needs, so nothing la
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.parameters import OverlapRule, SceneParameters
+from pipelines.dataset import BuiltScene, Scene
+from pipelines.rgbd_parameters import RgbdParameters
 from pipelines.stage import Stage
 from pri3d_data.backproject import backproject
 from pri3d_data.capture import Capture, EncodedImage, Failure, Frame
@@ -31,19 +31,11 @@ from pri3d_data.images import (
 from pri3d_data.overlap import match_counts
 from pri3d_data.voxels import occupied_voxels, voxel_means
 from shards import schema
-from shards.bundle import Bundle, FrameSample, Geometry, PairRows, make_bundle
+from shards.bundle import make_bundle
+from shards.match_rule import MatchRule
+from shards.parts import FrameSample, Geometry, PairRows, StoredDepth
 
-
-class SceneFiles(Protocol):
-    """What a data set's scene must at least say of itself; its other fields are its reader's business."""
-
-    @property
-    def scene(self) -> str:
-        """The scene's name."""
-        ...
-
-
-OpenCapture = Callable[[SceneFiles, SceneParameters], Capture]
+OpenCapture = Callable[[Scene, RgbdParameters], Capture]
 
 
 @dataclass(frozen=True)
@@ -70,14 +62,6 @@ class SceneGeometry:
     failures: tuple[Failure, ...]
 
 
-@dataclass(frozen=True)
-class BuiltScene:
-    """A finished scene; no bundle where none of its frames could be used."""
-
-    bundle: Bundle | None
-    failures: tuple[Failure, ...]
-
-
 def rgbd_stages(dataset: str, open_capture: OpenCapture) -> tuple[Stage, ...]:
     """The stages of a data set whose captures have posed colour, depth and a surface."""
     return (
@@ -88,7 +72,7 @@ def rgbd_stages(dataset: str, open_capture: OpenCapture) -> tuple[Stage, ...]:
     )
 
 
-def encode_frames(open_capture: OpenCapture, scene: SceneFiles, parameters: SceneParameters) -> EncodedFrames:
+def encode_frames(open_capture: OpenCapture, scene: Scene, parameters: RgbdParameters) -> EncodedFrames:
     """Every usable frame with its images in the form they are stored in, and its chunk box."""
     samples, failures = [], []
     with open_capture(scene, parameters) as capture:
@@ -98,15 +82,22 @@ def encode_frames(open_capture: OpenCapture, scene: SceneFiles, parameters: Scen
         ]
         for frame in capture.frames:
             try:
-                samples.append(_encode(capture, frame, parameters))
+                sample = _encode(capture, frame, parameters)
             except DataError as error:
                 failures.append(_failure(scene.scene, frame, "frames", error))
+                continue
+            if parameters.labels:
+                try:
+                    sample = replace(sample, label=_label(capture, frame, sample))
+                except DataError as error:
+                    failures.append(_failure(scene.scene, frame, "labels", error))
+            samples.append(sample)
     return EncodedFrames(tuple(samples), tuple(failures))
 
 
-def count_overlap(open_capture: OpenCapture, scene: SceneFiles, parameters: SceneParameters) -> SceneOverlap:
+def count_overlap(open_capture: OpenCapture, scene: Scene, parameters: RgbdParameters) -> SceneOverlap:
     """Pairs of the scene by the preset's rule (paper, section 3.1), on the capture's own depth images."""
-    rule = parameters.rules.overlap
+    thin = parameters.overlap_voxel_m
     measured, failures = [], []
     with open_capture(scene, parameters) as capture:
         for frame in capture.frames:
@@ -126,19 +117,17 @@ def count_overlap(open_capture: OpenCapture, scene: SceneFiles, parameters: Scen
             assert frame.depth_camera is not None
             assert frame.depth_to_world is not None
             part = backproject(depth, unit_m, frame.depth_camera.vector, frame.depth_to_world, origin)
-            part = voxel_means(part, rule.voxel_m) if rule.voxel_m else part
+            part = voxel_means(part, thin) if thin else part
             starts[number + 1] = starts[number] + len(part)
             cloud[starts[number] : starts[number + 1]] = part
         measured.clear()
-        counts = match_counts(cloud[: starts[-1]], starts, rule.radius_m)
+        counts = match_counts(cloud[: starts[-1]], starts, parameters.overlap_radius_m)
     except ValueError as error:
         raise DataError(f"{error}.") from error
-    return SceneOverlap(_pairs(numbers, np.diff(starts), counts, rule), tuple(failures))
+    return SceneOverlap(_pairs(numbers, np.diff(starts), counts, parameters), tuple(failures))
 
 
-def quantise_geometry(
-    open_capture: OpenCapture, scene: SceneFiles, parameters: SceneParameters
-) -> SceneGeometry:
+def quantise_geometry(open_capture: OpenCapture, scene: Scene, parameters: RgbdParameters) -> SceneGeometry:
     """The scene's surface as occupied voxels. A scene without one is still worth its frames and pairs."""
     try:
         with open_capture(scene, parameters) as capture:
@@ -153,14 +142,13 @@ def quantise_geometry(
 
 def bundle_scene(
     dataset: str,
-    scene: SceneFiles,
-    parameters: SceneParameters,
+    scene: Scene,
+    parameters: RgbdParameters,
     frames: EncodedFrames,
     overlap: SceneOverlap,
     geometry: SceneGeometry,
 ) -> BuiltScene:
     """Frames that came through both stages, pairs between them, and the geometry, laid out as tar members."""
-    del parameters
     failures = {(f.frame, f.file, f.offset): f for f in reversed(frames.failures + overlap.failures)}
     failures |= {(f.frame, f.file, f.offset): f for f in geometry.failures}
     bad = {failure.frame for failure in overlap.failures}
@@ -169,15 +157,16 @@ def bundle_scene(
         lost = Failure(scene.scene, -1, "bundle", "", -1, "none of the scene's frames could be used")
         return BuiltScene(None, (*failures.values(), lost))
     pairs = overlap.pairs.among([sample.frame for sample in samples])
-    bundle = make_bundle(scene.scene, dataset, samples, pairs, geometry.geometry)
+    rule = MatchRule("radius", parameters.match_radius_m)
+    bundle = make_bundle(scene.scene, dataset, samples, pairs, geometry.geometry, rule=rule)
     return BuiltScene(bundle, tuple(failures.values()))
 
 
-def _encode(capture: Capture, frame: Frame, parameters: SceneParameters) -> FrameSample:
+def _encode(capture: Capture, frame: Frame, parameters: RgbdParameters) -> FrameSample:
     depth = _measured(capture, frame)
     assert frame.depth_camera is not None
     assert frame.depth_to_world is not None
-    box = frustum_box if parameters.rules.chunk_box == "frustum" else whole_metre_box
+    box = frustum_box if parameters.chunk_box == "frustum" else whole_metre_box
     chunk_box = box(depth, capture.depth_unit_m, frame.depth_camera, frame.depth_to_world)
     points = int(np.count_nonzero(depth))
     encoded = capture.color(frame)
@@ -190,6 +179,7 @@ def _encode(capture: Capture, frame: Frame, parameters: SceneParameters) -> Fram
         member = schema.COLOR_JPEG
         depth = resize_nearest(depth, width, height)
         camera, depth_camera = camera.resized(width, height), depth_camera.subsampled(width, height)
+    stored = StoredDepth(encode_depth_png(depth), depth_camera, frame.depth_to_world, capture.depth_unit_m)
     return FrameSample(
         frame.index,
         frame.timestamp_us,
@@ -197,13 +187,24 @@ def _encode(capture: Capture, frame: Frame, parameters: SceneParameters) -> Fram
         member,
         camera,
         frame.camera_to_world,
-        encode_depth_png(depth),
-        depth_camera,
-        frame.depth_to_world,
-        capture.depth_unit_m,
-        chunk_box,
+        stored,
         points,
+        chunk_box,
+        frame.name,
     )
+
+
+def _label(capture: Capture, frame: Frame, sample: FrameSample) -> bytes | None:
+    labels = capture.labels(frame)
+    if labels is None:
+        return None
+    if labels.shape != (frame.camera.height, frame.camera.width):
+        raise DataError(
+            f"its label image is {labels.shape[1]}x{labels.shape[0]}, its colour image "
+            f"{frame.camera.width}x{frame.camera.height}.",
+            frame=frame.index,
+        )
+    return encode_depth_png(resize_nearest(labels, sample.camera.width, sample.camera.height))
 
 
 def _native_color(encoded: EncodedImage) -> tuple[bytes, str]:
@@ -224,17 +225,17 @@ def _measured(capture: Capture, frame: Frame) -> NDArray[np.uint16]:
 
 
 def _pairs(
-    numbers: NDArray[np.int64], points: NDArray[np.int64], counts: NDArray[np.int64], rule: OverlapRule
+    numbers: NDArray[np.int64], points: NDArray[np.int64], counts: NDArray[np.int64], rule: RgbdParameters
 ) -> PairRows:
     ends = np.array(list(combinations(range(len(numbers)), 2)), dtype=np.int64).reshape(-1, 2)
     a, b = ends[:, 0], ends[:, 1]
     matched = np.stack([counts[a, b], counts[b, a]], axis=1)
     sizes = points[ends]
-    if rule.score == "union":
+    if rule.overlap_score == "union":
         overlap = matched.sum(axis=1) / np.maximum(sizes.sum(axis=1), 1)
     else:
         overlap = (matched / np.maximum(sizes, 1)).max(axis=1, initial=0.0)
-    keep = overlap >= rule.at_least
+    keep = overlap >= rule.min_overlap
     return PairRows(numbers[ends[keep]], sizes[keep], matched[keep], overlap[keep])
 
 

@@ -47,6 +47,7 @@ class Frame:
         camera: the colour camera.
         camera_to_world: (4, 4) float64, colour camera to world, OpenCV axes, metres.
         depth_camera, depth_to_world: the same for the depth camera; None where the frame has no depth.
+        name: the image's file in the capture, empty where it has none of its own.
     """
 
     index: int
@@ -55,6 +56,7 @@ class Frame:
     camera_to_world: NDArray[np.float64]
     depth_camera: Camera | None
     depth_to_world: NDArray[np.float64] | None
+    name: str = ""
 
 
 class LostFrame(NamedTuple):
@@ -118,6 +120,14 @@ class Capture(Protocol):
 
     def depth(self, frame: Frame) -> NDArray[np.uint16]:
         """(height, width) uint16 depth of the frame, 0 where nothing was measured. Raises `DataError`."""
+        ...
+
+    def labels(self, frame: Frame) -> NDArray[np.uint16] | None:
+        """(height, width) uint16 semantic labels of the colour image's pixels, 0 unlabelled.
+
+        None where the capture has none of this frame. Raises `DataError` where it ought to have them and
+        they are missing or broken.
+        """
         ...
 
     def surface(self) -> Surface:

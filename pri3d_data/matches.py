@@ -1,8 +1,8 @@
 """Pixel–pixel matches of two frames: pixels that see the same 3D point (paper, section 3.1).
 
 A pixel of frame a is taken to the world by its depth, projected into frame b, and matches the pixel it falls
-on if that one was measured and its own world point lies within the radius. The same must hold on the way
-back, so a surface hidden from either camera never matches.
+on if that one was measured and the two measurements agree. The same must hold on the way back, so a surface
+hidden from either camera never matches.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 
 from pri3d_data.compiled import inline_kernel, kernel
 
+DISTANCE, DEPTH, RELATIVE_DEPTH = 0, 1, 2
+
 
 class View(NamedTuple):
     """What matching needs of one frame.
 
     Attributes:
         depth: (H, W) uint16, 0 where nothing was measured.
-        depth_unit_m: metres a step of ``depth`` stands for.
+        depth_unit: what a step of ``depth`` stands for in the scene's unit of length, metres if it has one.
         depth_camera: (4,) float64 fx, fy, cx, cy of the depth image.
         depth_to_world: (4, 4) float64.
         camera: (4,) float64 of the colour image that matches are given in.
@@ -29,7 +31,7 @@ class View(NamedTuple):
     """
 
     depth: NDArray[np.uint16]
-    depth_unit_m: float
+    depth_unit: float
     depth_camera: NDArray[np.float64]
     depth_to_world: NDArray[np.float64]
     camera: NDArray[np.float64]
@@ -38,8 +40,22 @@ class View(NamedTuple):
     height: int
 
 
+class Agreement(NamedTuple):
+    """When two measurements are of the same point.
+
+    Attributes:
+        kind: `DISTANCE`: the points are no farther apart than ``tolerance``. `DEPTH`: their distances along
+            the axis of the camera they are compared in differ by no more. `RELATIVE_DEPTH`: by no more than
+            ``tolerance`` times the one measured there, which holds in any unit of length.
+        tolerance: in the scene's unit of length; a share for `RELATIVE_DEPTH`.
+    """
+
+    kind: int
+    tolerance: float
+
+
 @kernel
-def sample_matches(a: View, b: View, radius_m: float, limit: int, seed: int) -> NDArray[np.int16]:
+def sample_matches(a: View, b: View, agreement: Agreement, limit: int, seed: int) -> NDArray[np.int16]:
     """A random sample, without replacement, of the matches of two frames.
 
     Pixels of a are tried in a pseudo-random order until enough match, so the cost follows ``limit`` rather
@@ -47,7 +63,7 @@ def sample_matches(a: View, b: View, radius_m: float, limit: int, seed: int) -> 
 
     Args:
         a, b: the frames.
-        radius_m: two points no farther apart are the same point (the paper: 0.02).
+        agreement: when two measurements are of the same point (the paper: a distance of 0.02 m).
         limit: most matches to return; the number of pixels of a's depth gives all of them.
         seed: chooses the order; the same seed gives the same sample.
 
@@ -61,7 +77,6 @@ def sample_matches(a: View, b: View, radius_m: float, limit: int, seed: int) -> 
     b_to_a = between(b.depth_to_world, a.depth_to_world)
     a_to_color = between(a.depth_to_world, a.camera_to_world)
     b_to_color = between(b.depth_to_world, b.camera_to_world)
-    radius2 = radius_m * radius_m
     found = 0
     matches = np.empty((min(limit, pixels), 4), dtype=np.int16)
     for step in range(1 << bits):
@@ -74,20 +89,20 @@ def sample_matches(a: View, b: View, radius_m: float, limit: int, seed: int) -> 
         column = pixel - row * width
         if a.depth[row, column] == 0:
             continue
-        ax, ay, az = point_at(a.depth, a.depth_unit_m, a.depth_camera, row, column)
+        ax, ay, az = point_at(a.depth, a.depth_unit, a.depth_camera, row, column)
         px, py, pz = moved(a_to_b, ax, ay, az)
         there, b_row, b_column = pixel_of(px, py, pz, b.depth_camera, b.depth.shape[1], b.depth.shape[0])
         if not there or b.depth[b_row, b_column] == 0:
             continue
-        bx, by, bz = point_at(b.depth, b.depth_unit_m, b.depth_camera, b_row, b_column)
-        if (px - bx) ** 2 + (py - by) ** 2 + (pz - bz) ** 2 > radius2:
+        bx, by, bz = point_at(b.depth, b.depth_unit, b.depth_camera, b_row, b_column)
+        if not _agree(agreement, px - bx, py - by, pz - bz, bz):
             continue
         qx, qy, qz = moved(b_to_a, bx, by, bz)
         back, a_row, a_column = pixel_of(qx, qy, qz, a.depth_camera, width, height)
         if not back or a.depth[a_row, a_column] == 0:
             continue
-        cx, cy, cz = point_at(a.depth, a.depth_unit_m, a.depth_camera, a_row, a_column)
-        if (qx - cx) ** 2 + (qy - cy) ** 2 + (qz - cz) ** 2 > radius2:
+        cx, cy, cz = point_at(a.depth, a.depth_unit, a.depth_camera, a_row, a_column)
+        if not _agree(agreement, qx - cx, qy - cy, qz - cz, cz):
             continue
         ux, uy, uz = moved(a_to_color, ax, ay, az)
         in_a, ya, xa = pixel_of(ux, uy, uz, a.camera, a.width, a.height)
@@ -154,11 +169,19 @@ def moved(m: NDArray[np.float64], x: float, y: float, z: float) -> tuple[float, 
 
 
 @inline_kernel
+def _agree(agreement: Agreement, dx: float, dy: float, dz: float, measured: float) -> bool:
+    tolerance = agreement.tolerance
+    if agreement.kind == DISTANCE:
+        return dx * dx + dy * dy + dz * dz <= tolerance * tolerance
+    return abs(dz) <= (tolerance * measured if agreement.kind == RELATIVE_DEPTH else tolerance)
+
+
+@inline_kernel
 def point_at(
-    depth: NDArray[np.uint16], unit_m: float, camera: NDArray[np.float64], row: int, column: int
+    depth: NDArray[np.uint16], unit: float, camera: NDArray[np.float64], row: int, column: int
 ) -> tuple[float, float, float]:
-    """The point of a depth pixel, in metres in its camera."""
-    z = depth[row, column] * unit_m
+    """The point of a depth pixel in its camera, in the unit of length that ``unit`` is given in."""
+    z = depth[row, column] * unit
     return (column - camera[2]) / camera[0] * z, (row - camera[3]) / camera[1] * z, z
 
 

@@ -28,7 +28,7 @@ def depth_of_colors(view: View) -> NDArray[np.float32]:
         for column in range(view.depth.shape[1]):
             if view.depth[row, column] == 0:
                 continue
-            x, y, z = point_at(view.depth, view.depth_unit_m, view.depth_camera, row, column)
+            x, y, z = point_at(view.depth, view.depth_unit, view.depth_camera, row, column)
             ux, uy, uz = moved(to_color, x, y, z)
             inside, v, u = pixel_of(ux, uy, uz, view.camera, view.width, view.height)
             if inside and (out[v, u] == 0.0 or uz < out[v, u]):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pri3d_data.camera import Camera
 from pri3d_data.capture import EncodedImage, Frame, LostFrame, Surface
 from pri3d_data.errors import UsageError
+from pri3d_data.label_zip import LabelZip
 from pri3d_data.ply import read_ply_vertices
 from pri3d_data.sens import SensFile, SensRecord
 
@@ -29,13 +30,14 @@ class ScanNetScene:
 
     Attributes:
         scene: its name, such as ``scene0000_00``.
-        sens, mesh: paths or URLs, which need not exist.
+        sens, mesh, labels: paths or URLs, which need not exist.
         stamps: (file name, bytes, modification time) of those that do: what a rebuild is decided by.
     """
 
     scene: str
     sens: str
     mesh: str
+    labels: str
     stamps: tuple[tuple[str, int, str], ...]
 
 
@@ -73,13 +75,15 @@ def find_scenes(root: str) -> list[ScanNetScene]:
 def _scene(fs: Any, folder: str) -> ScanNetScene:
     name = _name(folder)
     stamps = []
-    for file in (f"{name}.sens", f"{name}_vh_clean_2.ply"):
+    files = (f"{name}.sens", f"{name}_vh_clean_2.ply", f"{name}_2d-label-filt.zip")
+    for file in files:
         if fs.exists(f"{folder}/{file}"):
             info = fs.info(f"{folder}/{file}")
             modified = info.get("mtime", info.get("LastModified", info.get("ETag", "")))
             stamps.append((file, int(info["size"]), str(modified)))
     prefix = fs.unstrip_protocol(folder) if "file" not in fs.protocol else folder
-    return ScanNetScene(name, f"{prefix}/{name}.sens", f"{prefix}/{name}_vh_clean_2.ply", tuple(stamps))
+    sens, mesh, labels = (f"{prefix}/{file}" for file in files)
+    return ScanNetScene(name, sens, mesh, labels, tuple(stamps))
 
 
 def _folder(fs: Any, path: str) -> list[tuple[str, str]]:
@@ -129,6 +133,7 @@ class ScanNetCapture:
         records, cut = self._sens.records(stride)
         color = Camera.from_matrix(header.intrinsic_color, *header.color_size)
         depth = Camera.from_matrix(header.intrinsic_depth, *header.depth_size)
+        self._labels: LabelZip | None = None
         self._records: dict[int, SensRecord] = {}
         self._frames: list[Frame] = []
         self._lost: list[LostFrame] = []
@@ -173,6 +178,12 @@ class ScanNetCapture:
         """(height, width) uint16 depth of the frame."""
         return self._sens.depth(self._records[frame.index])
 
+    def labels(self, frame: Frame) -> NDArray[np.uint16] | None:
+        """Numbers of ScanNet's label table (its column `id`), from `<scene>_2d-label-filt.zip`."""
+        if self._labels is None:
+            self._labels = LabelZip(self._scene.labels, "label-filt")
+        return self._labels.frame(frame.index)
+
     def surface(self) -> Surface:
         """The vertices of the scan's 2 cm mesh, in the frame the poses map to (no axis alignment)."""
         return read_ply_vertices(self._scene.mesh)
@@ -184,6 +195,8 @@ class ScanNetCapture:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._sens.close()
+        if self._labels is not None:
+            self._labels.close()
 
 
 def _is_pose(matrix: NDArray[np.float64]) -> bool:

@@ -56,7 +56,7 @@ def sample_voxel_matches(
         column = pixel - row * width
         if view.depth[row, column] == 0:
             continue
-        x, y, z = point_at(view.depth, view.depth_unit_m, view.depth_camera, row, column)
+        x, y, z = point_at(view.depth, view.depth_unit, view.depth_camera, row, column)
         ux, uy, uz = moved(to_color, x, y, z)
         inside, color_row, color_column = pixel_of(ux, uy, uz, view.camera, view.width, view.height)
         if not inside:
@@ -111,7 +111,7 @@ def sample_projected_voxels(
         inside, row, column = _truncated(x, y, z, view.depth_camera, width, height)
         if not inside or view.depth[row, column] == 0:
             continue
-        if not abs(z - view.depth[row, column] * view.depth_unit_m) < tolerance_m:
+        if not abs(z - view.depth[row, column] * view.depth_unit) < tolerance_m:
             continue
         ux, uy, uz = moved(to_color, wx, wy, wz)
         inside, row, column = _truncated(ux, uy, uz, view.camera, view.width, view.height)

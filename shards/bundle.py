@@ -17,90 +17,49 @@ from numpy.typing import NDArray
 
 from pri3d_data.camera import Camera
 from shards import schema, tar
-
-
-@dataclass(frozen=True, eq=False)
-class FrameSample:
-    """One frame ready to be stored.
-
-    Attributes:
-        frame: number in the capture.
-        timestamp_us: microseconds.
-        color, color_member: encoded colour image, and `schema.COLOR_JPEG` or `schema.COLOR_PNG`.
-        camera, camera_to_world: of the stored colour image; (4, 4) float64, metres.
-        depth: 16-bit PNG bytes.
-        depth_camera, depth_to_world: of the stored depth image.
-        depth_unit_m: metres a depth step stands for.
-        chunk_box_m: (2, 3) float64 world corners of the frame's part of the geometry.
-        points: measured pixels of the capture's own depth image.
-    """
-
-    frame: int
-    timestamp_us: int
-    color: bytes
-    color_member: str
-    camera: Camera
-    camera_to_world: NDArray[np.float64]
-    depth: bytes
-    depth_camera: Camera
-    depth_to_world: NDArray[np.float64]
-    depth_unit_m: float
-    chunk_box_m: NDArray[np.float64]
-    points: int
-
-
-@dataclass(frozen=True, eq=False)
-class PairRows:
-    """Pairs of a scene, sorted by frame_a, then frame_b.
-
-    Attributes:
-        frames: (P, 2) int64 frame numbers, the lower first.
-        points, matched: (P, 2) int64 counts for a and b.
-        overlap: (P,) float64.
-    """
-
-    frames: NDArray[np.int64]
-    points: NDArray[np.int64]
-    matched: NDArray[np.int64]
-    overlap: NDArray[np.float64]
-
-    def among(self, frames: Sequence[int]) -> PairRows:
-        """The pairs whose frames are both in ``frames``."""
-        keep = np.isin(self.frames, np.asarray(frames, dtype=np.int64)).all(axis=1)
-        return PairRows(self.frames[keep], self.points[keep], self.matched[keep], self.overlap[keep])
-
-
-@dataclass(frozen=True, eq=False)
-class Geometry:
-    """A scene's surface on the voxel grid.
-
-    Attributes:
-        voxels: (V, 3) int32; voxel (i, j, k) spans [i, i + 1) · voxel_m and so on in the world.
-        colors: (V, 3) uint8 RGB.
-        voxel_m: edge of a voxel in metres.
-    """
-
-    voxels: NDArray[np.int32]
-    colors: NDArray[np.uint8]
-    voxel_m: float
+from shards.match_rule import PAPER_RULE, LengthUnit, MatchRule
+from shards.parts import FrameSample, Geometry, PairRows
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A scene's bytes and the table rows that describe them, offsets relative to the bundle's start."""
+    """A scene's bytes and the table rows that describe them, offsets relative to the bundle's start.
+
+    ``scene_row`` has the columns of the scenes table that the bundle itself decides.
+    """
 
     scene: str
     data: bytes
     sha256: str
-    voxels: int
+    scene_row: dict[str, Any]
     frame_rows: dict[str, list[Any]] = field(repr=False)
     pair_rows: dict[str, list[Any]] = field(repr=False)
 
 
 def make_bundle(
-    scene: str, dataset: str, frames: Sequence[FrameSample], pairs: PairRows, geometry: Geometry | None
+    scene: str,
+    dataset: str,
+    frames: Sequence[FrameSample],
+    pairs: PairRows,
+    geometry: Geometry | None = None,
+    *,
+    rule: MatchRule = PAPER_RULE,
+    length_unit: LengthUnit = "m",
 ) -> Bundle:
-    """Lay out a scene; the bytes are a function of the arguments alone."""
+    """Lay a scene out as tar members.
+
+    Args:
+        scene: its name.
+        dataset: kind of raw data it came from.
+        frames: in ascending order of frame number.
+        pairs: of these frames.
+        geometry: the scene's surface, if it has one.
+        rule: how pixels of its pairs match.
+        length_unit: ``m``, or ``scene`` where the scene's lengths are in a unit of its own.
+
+    Raises:
+        UsageError: the scene's name cannot be part of a WebDataset key.
+    """
     pieces: list[bytes] = []
     key = schema.scene_key(scene)
     about = {
@@ -110,6 +69,9 @@ def make_bundle(
         "frames": [sample.frame for sample in frames],
         "pairs": len(pairs.overlap),
         "voxel_m": geometry.voxel_m if geometry else None,
+        "length_unit": length_unit,
+        "match_rule": rule.name,
+        "match_tolerance": rule.tolerance,
     }
     _add(pieces, key, schema.SCENE, _json(about))
     _add(pieces, key, schema.PAIRS, _npy(pairs.frames.astype("<i4")))
@@ -118,18 +80,18 @@ def make_bundle(
         _add(pieces, key, schema.VOXELS, _npy(geometry.voxels.astype("<i4")))
         _add(pieces, key, schema.VOXEL_COLORS, _npy(geometry.colors))
     rows: dict[str, list[Any]] = {
-        name: [] for name in ("frame", "key", "offset", "bytes", "width", "height", "points", "timestamp")
+        name: []
+        for name in ("frame", "name", "key", "offset", "bytes", "width", "height", "points", "timestamp")
     }
     at = sum(map(len, pieces))
     for sample in frames:
         before = len(pieces)
         key = schema.frame_key(scene, sample.frame)
-        _add(pieces, key, sample.color_member, sample.color)
-        _add(pieces, key, schema.DEPTH, sample.depth)
-        _add(pieces, key, schema.CAMERA, _json(_camera(sample)))
+        _add_frame(pieces, key, sample)
         size = sum(map(len, pieces[before:]))
         row = (
             sample.frame,
+            sample.name,
             key,
             at,
             size,
@@ -142,7 +104,35 @@ def make_bundle(
             column.append(value)
         at += size
     data = b"".join(pieces)
-    pair_rows = {
+    scene_row = {
+        "voxels": len(geometry.voxels) if geometry else 0,
+        "length_unit": length_unit,
+        "match_rule": rule.name,
+        "match_tolerance": rule.tolerance,
+    }
+    return Bundle(scene, data, hashlib.sha256(data).hexdigest(), scene_row, rows, _pair_rows(frames, pairs))
+
+
+def _add_frame(pieces: list[bytes], key: str, sample: FrameSample) -> None:
+    _add(pieces, key, sample.color_member, sample.color)
+    if sample.depth is not None:
+        _add(pieces, key, schema.DEPTH, sample.depth.png)
+    if sample.label is not None:
+        _add(pieces, key, schema.LABEL, sample.label)
+    if sample.tracks is not None:
+        _add(pieces, key, schema.TRACK_IDS, _npy(sample.tracks.ids.astype("<i4")))
+        _add(pieces, key, schema.TRACK_PIXELS, _npy(sample.tracks.pixels.astype("<f4")))
+    if sample.match_bits is not None:
+        _add(pieces, key, schema.MATCH_BITS, _npy(sample.match_bits))
+    _add(pieces, key, schema.CAMERA, _json(_cameras(sample)))
+
+
+def _pair_rows(frames: Sequence[FrameSample], pairs: PairRows) -> dict[str, list[Any]]:
+    axis = {sample.frame: sample.camera_to_world[:3, 2] for sample in frames}
+    cosine = [float(axis[a] @ axis[b]) for a, b in pairs.frames.tolist()]
+    angle = np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
+    ratio = np.full(len(cosine), np.nan) if pairs.scale_ratio is None else pairs.scale_ratio
+    return {
         "frame_a": pairs.frames[:, 0].tolist(),
         "frame_b": pairs.frames[:, 1].tolist(),
         "points_a": pairs.points[:, 0].tolist(),
@@ -150,18 +140,21 @@ def make_bundle(
         "matched_a": pairs.matched[:, 0].tolist(),
         "matched_b": pairs.matched[:, 1].tolist(),
         "overlap": pairs.overlap.tolist(),
+        # A thousandth of a degree is far beyond what poses are known to, and the same on every processor.
+        "angle": np.round(angle, 3).tolist(),
+        "scale_ratio": ratio.tolist(),
     }
-    voxels = len(geometry.voxels) if geometry else 0
-    return Bundle(scene, data, hashlib.sha256(data).hexdigest(), voxels, rows, pair_rows)
 
 
-def _camera(sample: FrameSample) -> dict[str, Any]:
+def _cameras(sample: FrameSample) -> dict[str, Any]:
+    depth, box = sample.depth, sample.chunk_box_m
     return {
         "frame": sample.frame,
+        "name": sample.name,
         "timestamp_us": sample.timestamp_us,
         "color": _one_camera(sample.camera, sample.camera_to_world),
-        "depth": _one_camera(sample.depth_camera, sample.depth_to_world) | {"unit_m": sample.depth_unit_m},
-        "chunk_box_m": sample.chunk_box_m.tolist(),
+        "depth": None if depth is None else _one_camera(depth.camera, depth.to_world) | {"unit": depth.unit},
+        "chunk_box_m": None if box is None else box.tolist(),
         "points": sample.points,
     }
 

@@ -21,7 +21,7 @@ class Dataset:
 
     Raises:
         UsageError: nothing was built there, or the build is not finished.
-        DataError: the description is broken or of a newer format.
+        DataError: the description is broken or of another format.
     """
 
     def __init__(self, root: str) -> None:
@@ -41,11 +41,13 @@ class Dataset:
             version = int(about["format_version"])
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"is not the description of a data set ({error}).", file=path) from error
-        if version > VERSION:
+        if version != VERSION:
             raise DataError(
-                f"is of format {version}, this program reads up to {VERSION}.",
+                f"is of format {version}, this program reads format {VERSION}.",
                 file=path,
-                remedy="Install a newer pri3d.",
+                remedy="Install a newer pri3d."
+                if version > VERSION
+                else "Build it again into another folder.",
             )
         self.about: dict[str, Any] = about
 

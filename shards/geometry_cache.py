@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import tokenize
 from collections import OrderedDict
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pri3d_data.errors import DataError
 from shards import schema
-from shards.bundle import Geometry
 from shards.frame_cache import OpenShards
 from shards.frames import split_sample
+from shards.npy import read_npy
 from shards.pair_index import PairIndex
+from shards.parts import Geometry
 
 _BITS = 21
 _HALF = 1 << (_BITS - 1)
-_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
 
 
 class GeometryCache:
@@ -86,8 +79,8 @@ def decode_geometry(data: bytes, file: str = "", offset: int = 0) -> Geometry:
         voxel_m = float(json.loads(parts[schema.SCENE])["voxel_m"])
         if not (math.isfinite(voxel_m) and voxel_m > 0.0):
             raise ValueError(f"voxels of {voxel_m} m")
-        voxels = _rows(parts[schema.VOXELS], np.dtype("<i4")).astype(np.int32)
-        colors = _rows(parts[schema.VOXEL_COLORS], np.dtype(np.uint8)).copy()
+        voxels = read_npy(parts[schema.VOXELS], "<i4", 3).astype(np.int32)
+        colors = read_npy(parts[schema.VOXEL_COLORS], "|u1", 3).copy()
         if len(voxels) != len(colors):
             raise ValueError(f"{len(voxels)} voxels with {len(colors)} colours")
         # What searches in them relies on.
@@ -100,7 +93,7 @@ def decode_geometry(data: bytes, file: str = "", offset: int = 0) -> Geometry:
         return Geometry(voxels, colors, voxel_m)
     except KeyError as error:
         reason = f"the sample lacks {error}."
-    except (ValueError, TypeError, SyntaxError, tokenize.TokenError) as error:
+    except (ValueError, TypeError) as error:
         reason = f"the sample cannot be decoded ({error})."
     raise DataError(
         reason,
@@ -108,21 +101,6 @@ def decode_geometry(data: bytes, file: str = "", offset: int = 0) -> Geometry:
         offset=offset,
         remedy="Run `pri3d-data verify` on the data set, then build it again.",
     )
-
-
-def _rows(data: bytes, kind: np.dtype[Any]) -> NDArray[Any]:
-    # NumPy's own reader allocates whatever shape the header claims before it looks at the data.
-    stream = io.BytesIO(data)
-    header = _HEADERS.get(np.lib.format.read_magic(stream))
-    if header is None:
-        raise ValueError("an NPY of an unknown version")
-    shape, by_columns, found = header(stream)
-    body = memoryview(data)[stream.tell() :]
-    if found != kind or by_columns or len(shape) != 2 or shape[1] != 3:
-        raise ValueError(f"an array of {found}, shape {shape}, where rows of three {kind} are expected")
-    if len(body) != shape[0] * 3 * kind.itemsize:
-        raise ValueError(f"{len(body)} bytes of an array of shape {shape}")
-    return np.frombuffer(body, dtype=kind).reshape(-1, 3)
 
 
 def _size(geometry: Geometry) -> int:

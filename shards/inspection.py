@@ -16,8 +16,8 @@ from shards.dataset import Dataset
 from shards.frame_cache import FrameCache
 from shards.frames import split_sample
 from shards.mosaic import frame_mosaic, pair_mosaic, stack
+from shards.pair import PairRecipe, match_pair
 from shards.pair_index import PairIndex
-from shards.stream import match_pair
 
 _MOST_FRAMES = 48
 _MOST_PAIRS = 6
@@ -107,10 +107,17 @@ def draw(dataset: Dataset, key: str | None) -> Picture:
     row_of = {int(index.frame_number[row]): int(row) for row in of_scene}
     frames = [cache.get(row_of[row["frame"]]) for row in _spread(found.frames, _MOST_FRAMES)]
     chosen = _spread(found.pairs, _MOST_PAIRS)
-    pairs = [
-        match_pair(scene, cache.get(row_of[p["frame_a"]]), cache.get(row_of[p["frame_b"]]), 400, "inspect")
-        for p in chosen
-    ]
+    rule = index.scene_rule[index.scene_names.index(scene)]
+    row_of_pair = {
+        (int(a), int(b)): int(row)
+        for a, b, row in zip(index.pair_a, index.pair_b, index.pair_row, strict=True)
+    }
+    recipe = PairRecipe(matches=400)
+    pairs = []
+    for pair in chosen:
+        a, b = row_of[pair["frame_a"]], row_of[pair["frame_b"]]
+        row = row_of_pair[a, b]
+        pairs.append(match_pair(scene, cache.get(a), cache.get(b), recipe, "inspect", rule=rule, row=row))
     parts = [frame_mosaic(frames)]
     if pairs:
         parts.append(pair_mosaic(pairs, [pair["overlap"] for pair in chosen]))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pri3d_data.images import resize_area
 from shards.frames import StoredFrame
-from shards.stream import Pair
+from shards.pair import Pair
 
 _TILE_HEIGHT = 120
 _GAP = 4
@@ -19,17 +19,14 @@ _DRAWN_MATCHES = 40
 
 
 def frame_mosaic(frames: Sequence[StoredFrame]) -> NDArray[np.uint8]:
-    """Colour above depth for every frame, (H, W, 3) uint8 RGB; depth near is yellow, far blue, none black."""
+    """(H, W, 3) uint8 RGB: colour above depth, if any, whose near is yellow, far blue, unmeasured black."""
     tiles = []
     for frame in frames:
         size = _tile_size(frame.image)
-        depth_m = frame.view.depth * frame.view.depth_unit_m
-        scale = 255.0 / max(float(depth_m.max()), 1e-6)
-        near = np.clip(255.0 - depth_m * scale, 0, 255).astype(np.uint8)
-        colored = cv2.cvtColor(cv2.applyColorMap(near, cv2.COLORMAP_CIVIDIS), cv2.COLOR_BGR2RGB)
-        colored[frame.view.depth == 0] = 0
-        tile = np.concatenate([_resized(frame.image, size), _resized(np.asarray(colored, np.uint8), size)])
-        tiles.append(_labelled(tile, str(frame.frame)))
+        parts = [_resized(frame.image, size)]
+        if frame.view.depth.size:
+            parts.append(_resized(_colored(frame.view.depth), size))
+        tiles.append(_labelled(np.concatenate(parts), str(frame.frame)))
     return _grid(tiles)
 
 
@@ -64,6 +61,16 @@ def stack(parts: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
         np.pad(part, ((0, _GAP), (0, width - part.shape[1]), (0, 0)), constant_values=32) for part in parts
     ]
     return np.concatenate(filled)
+
+
+def _colored(depth: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    measured = depth[depth > 0]
+    # The farthest hundredth would leave the rest one colour: sky and speckles lie far out.
+    farthest = max(float(np.percentile(measured, 99)), 1.0) if len(measured) else 1.0
+    near = np.clip(255.0 - depth * (255.0 / farthest), 0, 255).astype(np.uint8)
+    colored = cv2.cvtColor(cv2.applyColorMap(near, cv2.COLORMAP_CIVIDIS), cv2.COLOR_BGR2RGB)
+    colored[depth == 0] = 0
+    return np.asarray(colored, np.uint8)
 
 
 def _tile_size(image: NDArray[np.uint8], height: int = _TILE_HEIGHT) -> tuple[int, int]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pri3d_data.errors import DataError
 from shards.dataset import Dataset
+from shards.match_rule import MatchRule
 
 
 class PairIndex:
@@ -23,11 +24,15 @@ class PairIndex:
     Attributes:
         scene_names: scenes that have frames, by number.
         scene_voxels: (S,) int64 occupied voxels of a scene's geometry, 0 without one.
+        scene_rule: how pixels of a scene's pairs match, by number.
         scene_shard, scene_offset, scene_bytes: (S,) int64, where the scene's own sample lies: the first of
             its run of members, in front of its frames.
         shards: paths or URLs, by number.
         frame_scene, frame_number, frame_shard, frame_offset, frame_bytes: (F,) int64, by row.
+        frame_size: (F, 2) int64 height and width of the colour image.
         pair_scene: (P,) int32, ascending; pair_a, pair_b: (P,) int64 rows of frames.
+        pair_row: (P,) int64, which of the pairs of its frame a a pair is.
+        dataset_pairs: (D + 1,) int64, where each data set's pairs begin; the last is P.
 
     Raises:
         DataError: a table is broken, a pair names a frame that is not there, or a frame such a scene.
@@ -39,10 +44,14 @@ class PairIndex:
         scene_parts: list[tuple[NDArray[np.int64], ...]] = []
         frame_parts: list[tuple[NDArray[np.int64], ...]] = []
         pair_parts: list[tuple[NDArray[np.int64], ...]] = []
+        sizes: list[NDArray[np.int64]] = []
+        self.scene_rule: list[MatchRule] = []
         frames_before = 0
         for root in datasets:
             dataset = Dataset(root)
-            frames = dataset.table("frames", ["scene", "frame", "shard", "offset", "bytes"])
+            frames = dataset.table(
+                "frames", ["scene", "frame", "shard", "offset", "bytes", "height", "width"]
+            )
             pairs = dataset.table("pairs", ["scene", "frame_a", "frame_b"])
             names = sorted(set(pc.unique(frames["scene"]).to_pylist()))
             shards = pc.unique(frames["shard"]).to_pylist()
@@ -55,18 +64,25 @@ class PairIndex:
             order = np.argsort(place)
             ends = [_find(place[order], (scene_of_pair << 32) | frame, root) for frame in (a, b)]
             row_a, row_b = (order[end] + frames_before for end in ends)
+            rank = _rank_in_run(row_a)
             if scenes is not None:
                 keep = np.array([scenes(name) for name in names], dtype=bool)[scene_of_pair]
-                scene_of_pair, row_a, row_b = scene_of_pair[keep], row_a[keep], row_b[keep]
+                scene_of_pair, row_a, row_b, rank = (
+                    column[keep] for column in (scene_of_pair, row_a, row_b, rank)
+                )
             # The scene's own sample ends where the first of its frames begins.
             first_frame = np.full(len(names), np.iinfo(np.int64).max)
             np.minimum.at(first_frame, scene_of_frame, offset)
-            start, voxels = _scene_columns(dataset, names)
+            start, voxels, rules = _scene_columns(dataset, names)
+            self.scene_rule += rules
+            sizes.append(
+                np.stack([frames[side].to_numpy().astype(np.int64) for side in ("height", "width")], 1)
+            )
             scene_shard = np.zeros(len(names), dtype=np.int64)
             scene_shard[scene_of_frame] = shard_of_frame
             scene_parts.append((scene_shard, start, first_frame - start, voxels))
             frame_parts.append((scene_of_frame + len(self.scene_names), number, shard_of_frame, offset, size))
-            pair_parts.append((scene_of_pair + len(self.scene_names), row_a, row_b))
+            pair_parts.append((scene_of_pair + len(self.scene_names), row_a, row_b, rank))
             frames_before += len(number)
             self.scene_names += names
             self.shards += [dataset.store.url(shard) for shard in shards]
@@ -76,10 +92,12 @@ class PairIndex:
         self.scene_shard, self.scene_offset, self.scene_bytes, self.scene_voxels = (
             np.concatenate(column) for column in zip(*scene_parts, strict=True)
         )
+        self.frame_size = np.concatenate(sizes)
+        self.dataset_pairs = np.cumsum([0] + [len(part[0]) for part in pair_parts])
         columns = [np.concatenate(column) for column in zip(*pair_parts, strict=True)]
         by_scene = np.argsort(columns[0], kind="stable")
         self.pair_scene = columns[0][by_scene].astype(np.int32)
-        self.pair_a, self.pair_b = columns[1][by_scene], columns[2][by_scene]
+        self.pair_a, self.pair_b, self.pair_row = (column[by_scene] for column in columns[1:])
 
 
 def _codes(values: pa.ChunkedArray, names: list[str], root: str) -> NDArray[np.int64]:
@@ -96,19 +114,37 @@ def _codes(values: pa.ChunkedArray, names: list[str], root: str) -> NDArray[np.i
     return codes
 
 
-def _scene_columns(dataset: Dataset, names: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Offset and voxels of the scenes of these names."""
-    scenes = dataset.table("scenes", ["scene", "offset", "voxels"])
+def _scene_columns(
+    dataset: Dataset, names: list[str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[MatchRule]]:
+    """Offset, voxels and matching rule of the scenes of these names."""
+    scenes = dataset.table("scenes", ["scene", "offset", "voxels", "match_rule", "match_tolerance"])
     row_of = {name: row for row, name in enumerate(scenes["scene"].to_pylist())}
+    remedy = "Run `pri3d-data verify`."
     try:
         rows = [row_of[name] for name in names]
+        said = zip(scenes["match_rule"].to_pylist(), scenes["match_tolerance"].to_pylist(), strict=True)
+        rules = [MatchRule(*rule) for rule in said]
     except KeyError as error:
         raise DataError(
             f"the frames table names the scene {error}, the scenes table does not.",
             file=dataset.root,
-            remedy="Run `pri3d-data verify`.",
+            remedy=remedy,
         ) from error
-    return scenes["offset"].to_numpy()[rows], scenes["voxels"].to_numpy()[rows]
+    except ValueError as error:
+        raise DataError(
+            f"a scene's matching cannot be followed: {error}.", file=dataset.root, remedy=remedy
+        ) from error
+    offset, voxels = (scenes[column].to_numpy()[rows] for column in ("offset", "voxels"))
+    return offset, voxels, [rules[row] for row in rows]
+
+
+def _rank_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many equal values stand directly before each."""
+    at = np.arange(len(values))
+    begins = np.ones(len(values), dtype=bool)
+    begins[1:] = values[1:] != values[:-1]
+    return at - np.maximum.accumulate(np.where(begins, at, 0))
 
 
 def _find(ordered: NDArray[np.int64], wanted: NDArray[np.int64], root: str) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pri3d_data.errors import UsageError
 
-VERSION = 1
+VERSION = 2
 DATASET_FILE = "dataset.json"
 SHARD_FOLDER = "shards"
 TABLE_FOLDER = "tables"
@@ -26,6 +26,10 @@ COLOR_JPEG = "color.jpg"
 COLOR_PNG = "color.png"
 DEPTH = "depth.png"
 CAMERA = "camera.json"
+LABEL = "label.png"
+TRACK_IDS = "track_ids.npy"
+TRACK_PIXELS = "track_pixels.npy"
+MATCH_BITS = "match_bits.npy"
 # Members of a scene's own sample: `<scene>/scene.<member>`.
 SCENE = "scene.json"
 PAIRS = "pairs.npy"
@@ -79,6 +83,9 @@ TABLES: dict[str, pa.Schema] = {
             _field("frames", pa.int64(), "frames stored"),
             _field("pairs", pa.int64(), "pairs stored"),
             _field("voxels", pa.int64(), "occupied voxels of the geometry, 0 without one"),
+            _field("length_unit", pa.string(), "'m', or 'scene' where only ratios of lengths mean anything"),
+            _field("match_rule", pa.string(), "how pixels of a pair match: see shards/match_rule.py"),
+            _field("match_tolerance", pa.float64(), "of the rule, in length_unit; 0 where it has none"),
             _field("fingerprint", pa.string(), "of the source files, parameters and code it was built from"),
         ]
     ),
@@ -86,13 +93,18 @@ TABLES: dict[str, pa.Schema] = {
         [
             _SCENE_FIELD,
             _field("frame", pa.int64(), "the frame's number in the capture"),
+            _field("name", pa.string(), "the image's file in the capture, empty where it has none"),
             _field("shard", pa.string(), "file that holds the frame, below the output folder"),
             _field("key", pa.string(), "WebDataset key of the frame's sample"),
             _field("offset", pa.int64(), "where the sample's first tar header starts in the shard", "bytes"),
             _field("bytes", pa.int64(), "length of the sample with its headers and padding", "bytes"),
             _field("width", pa.int32(), "of the stored colour image", "pixels"),
             _field("height", pa.int32(), "of the stored colour image", "pixels"),
-            _field("points", pa.int64(), "measured pixels of the capture's own depth image, before resizing"),
+            _field(
+                "points",
+                pa.int64(),
+                "measured pixels of the capture's own depth image; without depth, its tracks",
+            ),
             _field("timestamp", pa.int64(), "of the colour image, in the capture's clock", "microseconds"),
         ]
     ),
@@ -103,9 +115,15 @@ TABLES: dict[str, pa.Schema] = {
             _field("frame_b", pa.int64(), "the higher frame number"),
             _field("points_a", pa.int64(), "points of a that overlap was counted on"),
             _field("points_b", pa.int64(), "points of b that overlap was counted on"),
-            _field("matched_a", pa.int64(), "points of a with a point of b within the radius"),
-            _field("matched_b", pa.int64(), "points of b with a point of a within the radius"),
+            _field("matched_a", pa.int64(), "points of a that b sees too"),
+            _field("matched_b", pa.int64(), "points of b that a sees too"),
             _field("overlap", pa.float64(), "as the preset in dataset.json defines it, in [0, 1]"),
+            _field("angle", pa.float64(), "between the two optical axes", "degrees"),
+            _field(
+                "scale_ratio",
+                pa.float64(),
+                "how much larger one frame sees the common points, NaN: not computed",
+            ),
         ]
     ),
     "shards": pa.schema(
@@ -129,3 +147,6 @@ TABLES: dict[str, pa.Schema] = {
         ]
     ),
 }
+
+# Columns of the scenes table that a scene's bundle decides by itself.
+BUNDLE_COLUMNS = ("voxels", "length_unit", "match_rule", "match_tolerance")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -16,8 +15,11 @@ from numpy.typing import NDArray
 from pri3d_data.errors import DataError
 from shards import schema, tar
 from shards.dataset import Dataset
-from shards.frames import decode_frame
+from shards.frames import decode_frame, decode_labels
+from shards.npy import read_npy
 from shards.schema import TABLES
+
+_SAID_TWICE = ("length_unit", "match_rule", "match_tolerance")
 
 
 @dataclass(frozen=True)
@@ -101,15 +103,19 @@ def _shard(
     unread = {frame["key"] for frame in frames} | {schema.scene_key(scene["scene"]) for scene in scenes}
     by_key = {frame["key"]: frame for frame in frames}
     for scene in scenes:
+        own_pairs = pairs.get(scene["scene"], np.zeros((0, 2), np.int64))
         part = memoryview(data)[scene["offset"] : scene["offset"] + scene["bytes"]]
         if hashlib.sha256(part).hexdigest() != scene["sha256"]:
             yield Problem(name, scene["scene"], "the sha256 of the scene is not the one in the scenes table.")
         try:
             for key, start, sample in _samples(part, name, scene["offset"]):
                 if key == schema.scene_key(scene["scene"]):
-                    check: Iterator[str] = _scene_sample(sample, scene, pairs.get(scene["scene"]))
+                    check: Iterator[str] = _scene_sample(sample, scene, own_pairs)
                 elif key in by_key:
-                    check = _frame_sample(part, start, scene["offset"], by_key[key])
+                    first_of = int((own_pairs[:, 0] == by_key[key]["frame"]).sum())
+                    check = _frame_sample(
+                        part, start, scene["offset"], by_key[key], scene["match_rule"], first_of
+                    )
                 else:
                     check = iter(["the frames table does not know this sample."])
                 unread.discard(key)
@@ -138,39 +144,57 @@ def _samples(
         yield key, start, parts
 
 
-def _frame_sample(data: memoryview, start: int, offset: int, row: dict[str, Any]) -> Iterator[str]:
+def _frame_sample(
+    data: memoryview, start: int, offset: int, row: dict[str, Any], rule: str, first_of: int
+) -> Iterator[str]:
     if start + offset != row["offset"]:
         yield f"starts at byte {start + offset}, the frames table says {row['offset']}."
     try:
-        frame = decode_frame(bytes(data[start : start + row["bytes"]]))
+        sample = bytes(data[start : start + row["bytes"]])
+        frame, labels = decode_frame(sample), decode_labels(sample)
     except DataError as error:
         yield error.reason
         return
     if frame.frame != row["frame"] or (frame.view.width, frame.view.height) != (row["width"], row["height"]):
         yield "its frame number or size is not the one in the frames table."
+    if rule == "tracks" and frame.tracks is None:
+        yield "its scene is matched by tracks, and it has none."
+    if rule == "stored":
+        measured = int(np.count_nonzero(frame.view.depth))
+        shape = None if frame.match_bits is None else frame.match_bits.shape
+        if shape != (first_of, -(-measured // 8)):
+            yield (
+                f"its match bits are of shape {shape}, but {first_of} pairs begin at it and {measured} "
+                "of its pixels are measured."
+            )
+    if labels is not None and labels.shape != frame.image.shape[:2]:
+        yield "its labels have another size than its colour image."
 
 
 def _scene_sample(
-    sample: list[tuple[str, memoryview]], row: dict[str, Any], pairs: NDArray[np.int64] | None
+    sample: list[tuple[str, memoryview]], row: dict[str, Any], listed: NDArray[np.int64]
 ) -> Iterator[str]:
     parts = {kind: bytes(data) for kind, data in sample}
     try:
         about = json.loads(parts[schema.SCENE])
-        stored = _npy(parts[schema.PAIRS])
-        overlap = _npy(parts[schema.OVERLAP])
-        voxels = _npy(parts[schema.VOXELS]) if schema.VOXELS in parts else np.zeros((0, 3), np.int32)
-        colors = _npy(parts[schema.VOXEL_COLORS]) if schema.VOXELS in parts else np.zeros((0, 3), np.uint8)
+        stored = read_npy(parts[schema.PAIRS], "<i4", 2)
+        overlap = read_npy(parts[schema.OVERLAP], "<f4", None)
+        voxels, colors = np.zeros((0, 3), np.int32), np.zeros((0, 3), np.uint8)
+        if schema.VOXELS in parts:
+            voxels = read_npy(parts[schema.VOXELS], "<i4", 3)
+            colors = read_npy(parts[schema.VOXEL_COLORS], "|u1", 3)
     except KeyError as error:
         yield f"the sample lacks {error}."
         return
     except (ValueError, TypeError) as error:
         yield f"cannot be parsed ({error})."
         return
-    listed = pairs if pairs is not None else np.zeros((0, 2), np.int64)
     if not np.array_equal(stored, listed) or len(overlap) != len(listed):
         yield "its pairs are not those of the pairs table."
     if about["scene"] != row["scene"] or len(about["frames"]) != row["frames"]:
         yield "its description names another scene or another number of frames."
+    if [about[name] for name in _SAID_TWICE] != [row[name] for name in _SAID_TWICE]:
+        yield "its unit of length or matching rule is not the one in the scenes table."
     if len(voxels) != row["voxels"] or voxels.shape != colors.shape:
         yield "its voxels are not as many as the scenes table says."
     steps = np.diff(voxels.astype(np.int64), axis=0)
@@ -190,11 +214,6 @@ def _totals(dataset: Dataset, tables: dict[str, pa.Table]) -> Iterator[Problem]:
                 "",
                 f"says {told.get(name)} {name}, the table has {tables[name].num_rows}.",
             )
-
-
-def _npy(data: bytes) -> NDArray[Any]:
-    # numpy reads the header's shape and takes what follows; a header that promises more is refused by it.
-    return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
 
 
 def _by_shard(table: pa.Table) -> dict[str, list[dict[str, Any]]]:

@@ -14,7 +14,8 @@ import yaml
 from rich.console import Console
 
 from pipelines.build import build
-from pipelines.parameters import PRESETS, BuildParameters, SceneParameters, parse_image_size
+from pipelines.commands.parameter_options import chosen, named_option, parameter_options
+from pipelines.parameters import BuildParameters
 from pipelines.plan import BuildRequest
 from pipelines.progress import BuildProgress, print_summary
 from pipelines.registry import DATASETS
@@ -53,11 +54,6 @@ def _load_config(ctx: click.Context, _: click.Parameter, path: str | None) -> No
     ctx.default_map = {known[name]: value for name, value in named.items()}
 
 
-def _option(*names: str, **settings: Any) -> Any:
-    variable = f"PRI3D_DATA_{names[0].lstrip('-').split('/')[0].replace('-', '_').upper()}"
-    return click.option(*names, envvar=variable, show_envvar=False, show_default=True, **settings)
-
-
 _OPTIONS = [
     click.option(
         "--config",
@@ -68,9 +64,13 @@ _OPTIONS = [
         metavar="FILE.yaml",
         help="Read options from a YAML file.",
     ),
-    _option("--input", "input_root", required=True, metavar="RAW", help="Folder or URL of the raw captures."),
-    _option("--output", "output_root", required=True, metavar="OUT", help="Folder or URL to build into."),
-    _option(
+    named_option(
+        "--input", "input_root", required=True, metavar="RAW", help="Folder or URL of the raw captures."
+    ),
+    named_option(
+        "--output", "output_root", required=True, metavar="OUT", help="Folder or URL to build into."
+    ),
+    named_option(
         "--workers",
         "-w",
         type=click.IntRange(min=0),
@@ -78,26 +78,17 @@ _OPTIONS = [
         metavar="N",
         help="Worker processes on this machine; 0 runs in this process. [default: number of CPUs]",
     ),
-    _option(
+    named_option(
         "--scheduler", metavar="ADDRESS", help="Use a running Dask cluster instead, such as tcp://host:8786."
     ),
-    _option("--stride", type=int, default=25, help="Take every how-many-th frame."),
-    _option(
-        "--image-size",
-        default="240x320",
-        metavar="HxW|native",
-        help="Size of stored images in pixels; native keeps the capture's own bytes.",
+    named_option(
+        "--scenes", metavar="LIST|GLOB|FILE", help="Scenes to build: names, globs, or a file of names."
     ),
-    _option(
-        "--preset",
-        type=click.Choice(list(PRESETS)),
-        default="paper",
-        help="Overlap and chunk boxes as the paper says, or as the authors' code does.",
+    named_option("--shard-mb", type=int, default=256, help="Target size of a shard in MB."),
+    named_option(
+        "--resume/--no-resume", default=True, help="Go on from what is there, or build everything anew."
     ),
-    _option("--scenes", metavar="LIST|GLOB|FILE", help="Scenes to build: names, globs, or a file of names."),
-    _option("--shard-mb", type=int, default=256, help="Target size of a shard in MB."),
-    _option("--resume/--no-resume", default=True, help="Go on from what is there, or build everything anew."),
-    _option(
+    named_option(
         "--drop-scenes", is_flag=True, help="Allow removing scenes the output holds and this command omits."
     ),
 ]
@@ -116,23 +107,26 @@ def _add(name: str) -> None:
         output_root: str,
         workers: int | None,
         scheduler: str | None,
-        stride: int,
-        image_size: str,
         preset: str,
         scenes: str | None,
         shard_mb: int,
         resume: bool,
         drop_scenes: bool,
+        **of_dataset: Any,
     ) -> None:
         if workers is not None and scheduler:
             raise UsageError(
                 "--workers starts workers here, --scheduler uses those of a cluster. Give one of them."
             )
-        parameters = BuildParameters(SceneParameters(stride, parse_image_size(image_size), preset), shard_mb)
+        parameters = BuildParameters(chosen(dataset.presets[preset], of_dataset), shard_mb)
         request = BuildRequest(dataset, input_root, output_root, parameters, scenes, resume, drop_scenes)
         sys.exit(run_build(request, os.cpu_count() or 1 if workers is None else workers, scheduler))
 
-    for option in reversed(_OPTIONS):
+    names = list(dataset.presets)
+    preset = named_option(
+        "--preset", type=click.Choice(names), default=names[0], help="Set of choices to start from."
+    )
+    for option in reversed([*_OPTIONS, preset, *parameter_options(dataset)]):
         run = option(run)
     text = _HELP.format(name=name, summary=dataset.summary)
     command.add_command(click.command(name, help=text, short_help=dataset.summary)(run))

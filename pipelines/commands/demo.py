@@ -11,9 +11,10 @@ import click
 from pipelines.commands.build import run_build
 from pipelines.commands.stats import show
 from pipelines.commands.synth import write_rooms
-from pipelines.parameters import BuildParameters, SceneParameters
+from pipelines.parameters import BuildParameters
 from pipelines.plan import BuildRequest
 from pipelines.registry import DATASETS
+from pipelines.rgbd_parameters import RgbdParameters
 from pri3d_data.images import encode_png_color
 from pri3d_data.synth.scannet import ScanNetSynth
 from shards.dataset import Dataset
@@ -23,7 +24,7 @@ from shards.verify import verify
 
 _SCENES = 3
 _CAPTURE = ScanNetSynth(frames=120, pose_stride=3, noise=True, holes=True, lost_frames=(35,))
-_PARAMETERS = BuildParameters(SceneParameters(stride=5))
+_PARAMETERS = BuildParameters(RgbdParameters(stride=5))
 
 
 @click.command("demo")

@@ -9,15 +9,16 @@ import pytest
 
 from pipelines.build import BuildSummary, build
 from pipelines.cluster import Cluster
-from pipelines.parameters import BuildParameters, SceneParameters
+from pipelines.parameters import BuildParameters
 from pipelines.plan import BuildPlan, BuildRequest
 from pipelines.record import SceneRecord
 from pipelines.registry import DATASETS
+from pipelines.rgbd_parameters import RgbdParameters
 from pipelines.shard_writing import StagedShard
 from pri3d_data.synth.scannet import ScanNetSynth, write_scannet
 
 FRAMES = 24
-SMALL = BuildParameters(SceneParameters(stride=4, image_size=(48, 64)), shard_mb=1)
+SMALL = BuildParameters(RgbdParameters(stride=4, image_size=(48, 64)), shard_mb=1)
 
 
 class Seen:

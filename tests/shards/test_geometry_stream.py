@@ -12,20 +12,23 @@ import numpy as np
 import pytest
 
 from pipelines.build import build
-from pipelines.parameters import BuildParameters, SceneParameters
+from pipelines.parameters import BuildParameters
 from pipelines.plan import BuildRequest
 from pipelines.registry import DATASETS
+from pipelines.rgbd_parameters import RgbdParameters
 from pri3d_data.errors import DataError, UsageError
 from pri3d_data.synth.distance import distance_to_surface
 from pri3d_data.synth.raycast import trace
 from pri3d_data.synth.scannet import ScanNetSynth, write_scannet
 from pri3d_data.synth.scannet_spec import ScanNetTruth, scannet_truth, scene_seed
 from shards import geometry_cache
-from shards.bundle import Geometry, PairRows, make_bundle
+from shards.bundle import make_bundle
 from shards.frame_cache import FrameCache, OpenShards
 from shards.frames import StoredFrame
 from shards.geometry_cache import GeometryCache, decode_geometry
-from shards.stream import Pair, PairStream, frame_chunk, match_pair
+from shards.pair import Pair, PairRecipe, frame_chunk, match_pair
+from shards.parts import Geometry, PairRows
+from shards.stream import PairStream
 
 SPEC = ScanNetSynth(
     frames=10,
@@ -59,7 +62,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
     raw, out = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("built") / "out"
     write_scannet(raw, scenes=3, seed=SEED, spec=SPEC)
     (raw / "scans" / NO_MESH / f"{NO_MESH}_vh_clean_2.ply").unlink()
-    parameters = BuildParameters(SceneParameters(stride=1, image_size=(48, 64)))
+    parameters = BuildParameters(RgbdParameters(stride=1, image_size=(48, 64)))
     build(BuildRequest(DATASETS["scannet"], str(raw), str(out), parameters), 0, None, Unwatched())
     truths = {f"scene{n:04d}_00": scannet_truth(SPEC, scene_seed(SEED, n)) for n in range(3)}
     return Capture(out, truths)
@@ -187,7 +190,7 @@ def test_the_authors_matches_agree_with_the_depth_image_to_20_cm(capture: Captur
             fx, fy, cx, cy = view.depth_camera
             u = (fx * seen[:, 0] / seen[:, 2] + cx).astype(int)
             v = (fy * seen[:, 1] / seen[:, 2] + cy).astype(int)
-            assert (np.abs(view.depth[v, u] * view.depth_unit_m - seen[:, 2]) < 0.2).all()
+            assert (np.abs(view.depth[v, u] * view.depth_unit - seen[:, 2]) < 0.2).all()
             assert (view.depth[v, u] > 0).all()
             assert (chunk.matches[:, :2] >= 0).all()
             assert (chunk.matches[:, :2] < [view.width, view.height]).all()
@@ -280,7 +283,9 @@ def test_a_frame_whose_box_is_empty_keeps_its_pixel_matches(capture: Capture) ->
     for kind in ("paper", "reference"):
         chunk = frame_chunk(elsewhere, surface, kind, 100, 0)  # type: ignore[arg-type]
         assert (chunk.voxels.shape, chunk.colors.shape, chunk.matches.shape) == ((0, 3),) * 3
-        pair = match_pair("scene0000_00", elsewhere, frames[1], 100, "0/0", surface, kind)  # type: ignore[arg-type]
+        pair = match_pair(
+            "scene0000_00", elsewhere, frames[1], PairRecipe(100, geometry=kind), "0/0", surface=surface
+        )
         assert len(pair.matches)
         assert pair.chunk_b is not None
         assert len(pair.chunk_b.matches)
@@ -317,9 +322,9 @@ GOOD = sample_of([[0, 0, 0], [0, 0, 1]])
         (sample_of([[0, 0, 1], [0, 0, 1]]), "not sorted"),
         (sample_of([[0, 0, 1 << 20]]), "beyond 2"),
         (sample_of([[0, 0, 1]], np.zeros((2, 3), np.uint8)), "1 voxels with 2 colours"),
-        (sample_of([[0, 0, 1]], np.zeros((1, 4), np.uint8)), "rows of three"),
+        (sample_of([[0, 0, 1]], np.zeros((1, 4), np.uint8)), "rows of 3"),
         (sample_of([[0, 0, 1]], voxel_m=-1.0), "voxels of -1"),
-        (sample_of([[0, 0, 1]], voxel_m=0.02).replace(b"0.02}", b"[20]}"), "cannot be decoded"),
+        (sample_of([[0, 0, 1]], voxel_m=0.02).replace(b"0.02,", b"[20],"), "cannot be decoded"),
         # The claimed rows would take 240 GB.
         (GOOD.replace(b"(2, 3), }          ", b"(20000000000, 3), }"), "24 bytes of an array of shape"),
         (GOOD.replace(b"'<i4'", b"'|O4'"), "cannot be decoded"),

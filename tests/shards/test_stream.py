@@ -9,7 +9,8 @@ import pytest
 
 from pri3d_data.errors import DataError, UsageError
 from shards import frame_cache
-from shards.stream import Pair, PairStream
+from shards.pair import Pair
+from shards.stream import PairStream
 
 Writer = Callable[..., object]
 
