@@ -1,8 +1,8 @@
-"""What pre-training teaches: the paper's objectives side by side on made-up rooms, measured in rooms held out.
+"""What pre-training teaches: the paper's objectives side by side on made-up rooms, probed in rooms held out.
 
-Every variant sees the same pairs in the same order for the same number of steps, from random weights. Captures,
-shards, runs and probes are made with the commands a user has; what is finished is kept below --output, so that
-the same command goes on where it was stopped.
+Every variant sees the same pairs in the same order for the same number of steps, from random weights. Shards,
+runs and probes are made with the commands a user has; what is finished is kept below --output, so that the
+same command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pri3d_data.atomic_file import atomic_file
 from pri3d_data.synth.scannet import ScanNetSynth, write_scannet_capture
 from pri3d_data.synth.scannet_spec import scene_name, scene_seed
 
-#: A rate whose updates vanish in float32: weights stay as they were drawn, while batch norm gets its statistics.
+#: A rate whose updates vanish in float32: weights stay as they were drawn, batch norm gets its statistics.
 _STILL = "1e-30"
 _SETTLING_STEPS = 40
 #: The rooms' own cameras are larger than what is trained on; steps of 0.4 s give overlaps from 0 to 0.9.
@@ -148,7 +148,9 @@ def command(module: str, *arguments: object) -> str:
     words = [sys.executable, "-m", module, *map(str, arguments)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise click.ClickException(f"{' '.join(words[1:])} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        raise click.ClickException(
+            f"{' '.join(words[1:])} ended with {done.returncode}:\n{done.stderr[-2000:]}"
+        )
     return done.stdout
 
 
@@ -201,7 +203,9 @@ def report_on(found: dict[str, list[dict[str, Any]]], settings: Settings, seeds:
 
 
 @click.command()
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder of captures, shards, runs.")
+@click.option(
+    "--output", required=True, type=click.Path(path_type=Path), help="Folder of captures, shards, runs."
+)
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--variants", default=",".join(VARIANTS), show_default=True, help="Which ones, by commas.")
 @click.option("--rooms", type=click.IntRange(min=1), default=12, show_default=True, help="Rooms trained on.")
@@ -214,10 +218,18 @@ def report_on(found: dict[str, list[dict[str, Any]]], settings: Settings, seeds:
 @click.option("--lr", type=float, default=0.1, show_default=True)
 @click.option("--pairs", type=click.IntRange(min=1), default=100, show_default=True, help="Pairs probed.")
 @click.option("--options", default="--precision bf16", show_default=True, help="More for every pretrain.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write figures here.")
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write figures here."
+)
 @click.option("--markdown", is_flag=True, help="Print the table as Markdown.")
 def main(
-    output: Path, seeds: int, variants: str, options: str, json_file: Path | None, markdown: bool, **given: Any
+    output: Path,
+    seeds: int,
+    variants: str,
+    options: str,
+    json_file: Path | None,
+    markdown: bool,
+    **given: Any,
 ) -> None:
     """Train every variant with every seed, probe it on held-out rooms, print the table."""
     names = [name.strip() for name in variants.split(",")]

@@ -21,7 +21,7 @@ from pri3d_train.info_nce import gather_features
 from pri3d_train.pair_model import PairModel
 
 #: Pixels of a frame that the layer is trained on; neighbours say much the same.
-PIXELS_A_FRAME = 1000
+PIXELS_A_FRAME = 250
 #: Weight decay; enough to make the solution unique, too little to matter for features of unit variance.
 DECAY = 1e-4
 _ITERATIONS = 300
@@ -125,7 +125,7 @@ def fit(features: Tensor, classes: Tensor) -> LinearLayer:
     Raises:
         UsageError: there are fewer than two classes.
     """
-    numbers, targets = classes.unique(return_inverse=True)
+    numbers, targets = torch.unique(classes, return_inverse=True)
     if len(numbers) < 2:
         raise UsageError(
             f"The frames to train the linear probe on show {len(numbers)} labelled classes, and it takes two "
@@ -162,7 +162,7 @@ def scores(told: Tensor, true: Tensor) -> tuple[float, float, Tensor]:
         told: (N,) int64 class numbers, N > 0.
         true: (N,) int64.
     """
-    present = true.unique()
+    present: Tensor = torch.unique(true)
     ious = []
     for number in present:
         is_told, is_true = told == number, true == number

@@ -106,7 +106,7 @@ def _measure_pair(
 
 
 def _near_in_space(pair: PairLike, retrieved: Tensor, true: Tensor) -> float | None:
-    """Share of retrieved pixels whose point is within `RADIUS_M` of the true one's; None where none is known."""
+    """Share of retrieved pixels whose point is within `RADIUS_M` of the true one's; None if none is known."""
     points = getattr(pair, "points_b", None)
     if points is None:
         return None

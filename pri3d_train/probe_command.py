@@ -24,7 +24,9 @@ from pri3d_data.errors import UsageError
     metavar="RUN_OR_FILE",
     help="Run folder or checkpoint, ours or the authors'.",
 )
-@click.option("--scenes", default="", metavar="SCENES", help="Measure these scenes: names or globs, by commas.")
+@click.option(
+    "--scenes", default="", metavar="SCENES", help="Measure these scenes: names or globs, by commas."
+)
 @click.option(
     "--train-scenes",
     default="",
@@ -56,7 +58,8 @@ def probe(
     \b
     Examples, on scenes the run was told to --hold-out:
       pri3d-train probe --data shards/ --checkpoint runs/first --scenes "scene07*" --pairs 200
-      pri3d-train probe --data shards/ --checkpoint runs/first --scenes "scene07*" --train-scenes "scene0[0-6]*"
+      pri3d-train probe --data shards/ --checkpoint runs/first --scenes "scene07*" \\
+          --train-scenes "scene0[0-6]*" --json
     """
     if pairs < 1 or matches < 1 or frames < 1:
         raise UsageError(

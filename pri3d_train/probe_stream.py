@@ -11,12 +11,16 @@ from pri3d_data.matches import View
 from pri3d_data.registration import depth_of_colors
 from shards.frame_cache import FrameCache
 from shards.geometry_cache import GeometryCache
-from shards.stream import Pair, PairStream
+from shards.pair import Pair
+from shards.stream import PairStream
 
 
 @dataclass(frozen=True, eq=False)
 class ProbePair(Pair):
-    """A pair with ``points_b``: see `points_of_colors`."""
+    """A pair with ``points_b``: see `points_of_colors`. None where metres are not known.
+
+    That is where scenes are not matched by distance, or images are cut to windows.
+    """
 
     points_b: NDArray[np.float32] | None = None
 
@@ -30,13 +34,14 @@ class ProbeStream(PairStream):
         """As there."""
         pair = super().pair(number, cache, epoch, surfaces)
         view = cache.get(int(self.index.pair_b[number])).view
-        return ProbePair(
-            **{field.name: getattr(pair, field.name) for field in fields(pair)}, points_b=points_of_colors(view)
-        )
+        metric = self.index.scene_rule[int(self.index.pair_scene[number])].name == "radius"
+        whole = (view.height, view.width) == self.recipe.size
+        own = {field.name: getattr(pair, field.name) for field in fields(pair)}
+        return ProbePair(**own, points_b=points_of_colors(view) if metric and whole else None)
 
 
 def points_of_colors(view: View) -> NDArray[np.float32]:
-    """(H, W, 3) float32 metres: the points colour pixels see, in the colour camera's frame; NaN unmeasured."""
+    """(H, W, 3) float32 metres: what colour pixels see, in the colour camera's frame; NaN unmeasured."""
     depth_m = depth_of_colors(view)
     fx, fy, cx, cy = view.camera
     rows, columns = np.indices(depth_m.shape)

@@ -76,6 +76,7 @@ def probe(
         result |= {f"linear_{name}": value for name, value in score.as_dict().items()}
         said.append(
             f"linear probe: mean IoU {score.miou:.1%} over {score.classes} classes, "
-            f"{score.accuracy:.1%} of pixels ({score.train_frames} frames trained on, {score.frames} measured)"
+            f"{score.accuracy:.1%} of pixels ({score.train_frames} frames to learn from, {score.frames} to "
+            "measure)"
         )
     return result, said
