@@ -43,6 +43,7 @@ VARIANTS = {
 }
 FIGURES = {
     "linear_miou": "linear probe, mean IoU",
+    "linear_class_accuracy": "linear probe, classes",
     "linear_accuracy": "linear probe, pixels",
     "margin": "margin",
     "retrieval": "found within 5 px",
@@ -211,13 +212,13 @@ def report_on(found: dict[str, list[dict[str, Any]]], settings: Settings, seeds:
 @click.option("--rooms", type=click.IntRange(min=1), default=12, show_default=True, help="Rooms trained on.")
 @click.option("--held-out", type=click.IntRange(min=1), default=6, show_default=True, help="Rooms measured.")
 @click.option("--frames", type=click.IntRange(min=2), default=40, show_default=True, help="Frames a room.")
-@click.option("--image-size", default="96x128", show_default=True, help="Size of stored images, HxW.")
-@click.option("--voxel-m", type=float, default=0.08, show_default=True, help="Edge of voxels, metres.")
-@click.option("--steps", type=click.IntRange(min=1), default=140, show_default=True)
+@click.option("--image-size", default="72x96", show_default=True, help="Size of stored images, HxW.")
+@click.option("--voxel-m", type=float, default=0.16, show_default=True, help="Edge of voxels, metres.")
+@click.option("--steps", type=click.IntRange(min=1), default=120, show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), default=4, show_default=True)
 @click.option("--lr", type=float, default=0.1, show_default=True)
 @click.option("--pairs", type=click.IntRange(min=1), default=100, show_default=True, help="Pairs probed.")
-@click.option("--options", default="--precision bf16", show_default=True, help="More for every pretrain.")
+@click.option("--options", default="", help="More for every pretrain.")
 @click.option(
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write figures here."
 )

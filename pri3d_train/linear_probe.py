@@ -46,12 +46,16 @@ class LinearScore:
     Attributes:
         miou: mean intersection over union. A class the layer was never shown counts as 0.
         accuracy: labelled pixels told right.
+        class_accuracy: mean over those classes of their pixels told right, when the layer is asked as if all
+            classes were equally frequent. Where one class covers half of all pixels, as walls do, features
+            show here first.
         classes: classes among the measured pixels. unseen: those of them that were not trained on.
         frames, train_frames: frames measured and trained on.
     """
 
     miou: float
     accuracy: float
+    class_accuracy: float
     classes: int
     unseen: int
     frames: int
@@ -69,6 +73,7 @@ class LinearLayer:
     Attributes:
         classes: (K,) int64 class numbers, ascending.
         mean, deviation: (C,) float64 of the features trained on. weight: (C, K) float64. bias: (K,) float64.
+        share: (K,) float64, of each class among the pixels trained on.
     """
 
     classes: Tensor
@@ -76,11 +81,14 @@ class LinearLayer:
     deviation: Tensor
     weight: Tensor
     bias: Tensor
+    share: Tensor
 
-    def __call__(self, features: Tensor) -> Tensor:
-        """(N, C) features to (N,) int64 class numbers."""
+    def __call__(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C) features to (N,) int64 class numbers, and those told were all classes equally frequent."""
         scores = (features.double() - self.mean) / self.deviation @ self.weight + self.bias
-        return self.classes[scores.argmax(1)]
+        # Bayes: scores are log posteriors up to a constant, and the prior is that of the training pixels.
+        even = scores - self.share.log()
+        return self.classes[scores.argmax(1)], self.classes[even.argmax(1)]
 
 
 def linear_probe(
@@ -102,17 +110,19 @@ def linear_probe(
     layer = fit(torch.cat([f for f, _ in drawn]), torch.cat([c for _, c in drawn])) if drawn else None
     if layer is None:
         raise UsageError("There is no frame to train the linear probe on: choose other --train-scenes.")
-    told, true, frames = [], [], 0
+    told, told_even, true, frames = [], [], [], 0
     for frame in test:
         features, classes = _pixels(model, frame)
-        told.append(layer(features).cpu())
+        for answers, said in zip((told, told_even), layer(features), strict=True):
+            answers.append(said.cpu())
         true.append(classes.cpu())
         frames += 1
     if not frames or not sum(len(part) for part in true):
         raise UsageError("No labelled pixel was found to measure: choose other --scenes.")
-    miou, accuracy, present = scores(torch.cat(told), torch.cat(true))
+    miou, accuracy, _, present = scores(torch.cat(told), torch.cat(true))
+    class_accuracy = scores(torch.cat(told_even), torch.cat(true))[2]
     unseen = int((~torch.isin(present, layer.classes.cpu())).sum())
-    return LinearScore(miou, accuracy, len(present), unseen, frames, len(drawn))
+    return LinearScore(miou, accuracy, class_accuracy, len(present), unseen, frames, len(drawn))
 
 
 def fit(features: Tensor, classes: Tensor) -> LinearLayer:
@@ -152,22 +162,26 @@ def fit(features: Tensor, classes: Tensor) -> LinearLayer:
         return loss
 
     solver.step(objective)  # type: ignore[no-untyped-call]
-    return LinearLayer(numbers, mean, deviation, weight.detach(), bias.detach())
+    share = torch.bincount(targets) / len(targets)
+    return LinearLayer(numbers, mean, deviation, weight.detach(), bias.detach(), share.double())
 
 
-def scores(told: Tensor, true: Tensor) -> tuple[float, float, Tensor]:
-    """Mean IoU over the classes in ``true``, accuracy, and those classes.
+def scores(told: Tensor, true: Tensor) -> tuple[float, float, float, Tensor]:
+    """Mean IoU over the classes in ``true``, accuracy, its mean over those classes, and those classes.
 
     Args:
         told: (N,) int64 class numbers, N > 0.
         true: (N,) int64.
     """
     present: Tensor = torch.unique(true)
-    ious = []
+    ious, recalls = [], []
     for number in present:
         is_told, is_true = told == number, true == number
-        ious.append(float((is_told & is_true).sum()) / float((is_told | is_true).sum()))
-    return sum(ious) / len(ious), float((told == true).double().mean()), present
+        right = float((is_told & is_true).sum())
+        ious.append(right / float((is_told | is_true).sum()))
+        recalls.append(right / float(is_true.sum()))
+    accuracy = float((told == true).double().mean())
+    return sum(ious) / len(ious), accuracy, sum(recalls) / len(recalls), present
 
 
 @torch.no_grad()
