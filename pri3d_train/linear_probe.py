@@ -110,7 +110,9 @@ def linear_probe(
     layer = fit(torch.cat([f for f, _ in drawn]), torch.cat([c for _, c in drawn])) if drawn else None
     if layer is None:
         raise UsageError("There is no frame to train the linear probe on: choose other --train-scenes.")
-    told, told_even, true, frames = [], [], [], 0
+    told: list[Tensor] = []
+    told_even: list[Tensor] = []
+    true, frames = [], 0
     for frame in test:
         features, classes = _pixels(model, frame)
         for answers, said in zip((told, told_even), layer(features), strict=True):

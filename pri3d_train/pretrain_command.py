@@ -82,13 +82,14 @@ _BACKENDS = ["auto", "torch", "spconv", "minkowski"]
 @click.option("--keep", type=int, default=3, help="Checkpoints that stay on disk.")
 @click.option("--log-every", type=int, default=10, metavar="STEPS", help="Lines of RUN/log.jsonl.")
 @click.option("--wandb", default="", metavar="PROJECT", help="Log to Weights & Biases as well.")
+@click.option("--requeue", is_flag=True, help="After SIGUSR1, have SLURM run this job again.")
 @click.option("--dry-run", is_flag=True, help="Time a step, print the plan, write nothing.")
 @click.pass_context
 def pretrain(ctx: click.Context, /, datasets: tuple[str, ...], output: Path, **options: Any) -> None:
     """Pre-train a ResUNet on pairs of frames.
 
-    Ctrl-C or SIGTERM saves a checkpoint and ends with status 3; the same command then goes on with the next
-    pair. (Under torchrun the launcher's own status is 1 whenever a rank's is not 0.)
+    Ctrl-C, SIGTERM or SIGUSR1 saves a checkpoint and ends with status 3; the same command then goes on with
+    the next pair. (Under torchrun the launcher's own status is 1 whenever a rank's is not 0.)
 
     \b
     Examples:
@@ -106,10 +107,12 @@ def pretrain(ctx: click.Context, /, datasets: tuple[str, ...], output: Path, **o
     from pri3d_train.distributed import join_world
     from pri3d_train.dry_run import plan
     from pri3d_train.pretrain import pretrain as run
+    from pri3d_train.requeue import own_job, requeue
     from pri3d_train.scene_choice import parse_scenes
     from shards.stream import PairStream
 
     config = configured(options)
+    job = own_job() if options["requeue"] else ""
     with join_world() as world:
         scenes = parse_scenes(options["hold_out"], exclude=True)
         source = PairStream(
@@ -139,6 +142,8 @@ def pretrain(ctx: click.Context, /, datasets: tuple[str, ...], output: Path, **o
         if world.is_main:
             ending = "Stopped, resumable by the same command," if outcome.stopped else "Done"
             click.echo(f"{ending} at step {outcome.step} of {config.steps}: {output}", err=True)
+            if job and outcome.out_of_time:
+                click.echo(requeue(job), err=True)
     if outcome.stopped:
         ctx.exit(3)
 
