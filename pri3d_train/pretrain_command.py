@@ -33,16 +33,16 @@ _BACKENDS = ["auto", "torch", "spconv", "minkowski"]
 @click.option(
     "--depth-loss",
     type=float,
-    default=0.0,
+    show_default="preset's: 0 or 1",
     metavar="W",
-    help="Weight of the authors' depth regression; 0: off. Needs depth in the stream.",
+    help="Weight of the authors' depth regression; 0: off.",
 )
 @click.option("--trivial", is_flag=True, help="The paper's baseline: one frame twice, augmented.")
 @click.option(
     "--preset",
     default="paper",
     type=click.Choice(["paper", "reference"]),
-    help="Optimiser, schedule, augmentation, and what a match with a voxel is.",
+    help="Optimiser, schedule, augmentation, depth loss, and what a match with a voxel is.",
 )
 @click.option("--backbone", default="resnet50", type=click.Choice(["resnet18", "resnet50"]), help="Encoder.")
 @click.option("--backend", default="auto", type=click.Choice(_BACKENDS), help="Sparse convolutions by.")
@@ -168,7 +168,7 @@ def configured(options: dict[str, Any]) -> PretrainConfig:
         losses=configs.LossConfig(
             options["view_weight"] if options["view"] else 0.0,
             options["geo_weight"] if options["geo"] else 0.0,
-            options["depth_loss"],
+            base.losses.depth if options["depth_loss"] is None else options["depth_loss"],
         ),
         compute=configs.ComputeConfig(
             **{
