@@ -31,7 +31,6 @@ from pipelines.rgbd_parameters import RgbdParameters
 from pri3d_data.images import decode_depth_png, decode_jpeg
 from pri3d_data.matches import View
 from shards import schema
-from shards.epoch import epoch_order
 from shards.frame_cache import FrameCache
 from shards.frames import StoredFrame, split_sample
 from shards.pair import Pair, PairRecipe, match_pair
@@ -130,7 +129,7 @@ def match_sample(sample: dict[str, Any], matches: int) -> Pair:
 
 def epoch_cost(stream: PairStream) -> tuple[float, float]:
     """Bytes read and frames decoded by one epoch, a pair."""
-    order = epoch_order(stream.index.pair_scene, stream.seed, 0, stream.lanes, stream.pairs_per_visit)
+    order = stream.order(0)
     cache = FrameCache(stream.index, stream.cache_mb << 20)
     for number in order.T.ravel():
         stream.pair(int(number), cache)
@@ -263,7 +262,7 @@ def _check(stream: PairStream, pair_tar: Path, matches: int) -> None:
 def _frame(image: NDArray[np.uint8], depth: NDArray[np.uint16], about: dict[str, Any]) -> StoredFrame:
     view = View(
         depth,
-        float(about["depth"]["unit_m"]),
+        float(about["depth"]["unit"]),
         np.array(about["depth"]["intrinsics"]),
         np.array(about["depth"]["camera_to_world"]),
         np.array(about["color"]["intrinsics"]),

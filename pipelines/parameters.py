@@ -12,7 +12,12 @@ from pri3d_data.errors import UsageError
 
 
 def option(
-    default: Any, help: str, *, parse: Callable[[str], Any] | None = None, metavar: str | None = None
+    default: Any,
+    help: str,
+    *,
+    parse: Callable[[str], Any] | None = None,
+    metavar: str | None = None,
+    none: str = "",
 ) -> Any:
     """A field that is also a command-line option, named as the field is.
 
@@ -21,8 +26,10 @@ def option(
         help: one line.
         parse: from the text the user gives; the field's type where it is None.
         metavar: stands for the value in the help text.
+        none: how the help text calls a default of None.
     """
-    return field(default=default, metadata={"help": help, "parse": parse, "metavar": metavar})
+    said = {"help": help, "parse": parse, "metavar": metavar, "none": none}
+    return field(default=default, metadata=said)
 
 
 def parse_image_size(text: str) -> tuple[int, int] | None:
@@ -57,6 +64,7 @@ class SceneParameters:
         "Size of stored images in pixels; native keeps the capture's own.",
         parse=parse_image_size,
         metavar="HxW|native",
+        none="native",
     )
     jpeg_quality: int = option(95, "Quality of images that are resized.", metavar="1..100")
 

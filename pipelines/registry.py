@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipelines.dataset import DataSet
+from pipelines.rgbd_folder import RGBD
 from pipelines.scannet import SCANNET
 
-DATASETS: dict[str, DataSet] = {dataset.name: dataset for dataset in (SCANNET,)}
+DATASETS: dict[str, DataSet] = {dataset.name: dataset for dataset in (SCANNET, RGBD)}

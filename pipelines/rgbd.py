@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ from shards.bundle import make_bundle
 from shards.match_rule import MatchRule
 from shards.parts import FrameSample, Geometry, PairRows, StoredDepth
 
-OpenCapture = Callable[[Scene, RgbdParameters], Capture]
+OpenCapture = Callable[[Scene, Any], Capture]
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,8 @@ def quantise_geometry(open_capture: OpenCapture, scene: Scene, parameters: RgbdP
     try:
         with open_capture(scene, parameters) as capture:
             surface = capture.surface()
+        if surface is None:
+            return SceneGeometry(None, ())
         voxels, colors = occupied_voxels(surface.points_world, surface.colors, parameters.voxel_m)
     except DataError as error:
         return SceneGeometry(None, (_failure(scene.scene, None, "geometry", error),))

@@ -130,8 +130,11 @@ class Capture(Protocol):
         """
         ...
 
-    def surface(self) -> Surface:
-        """The scene's reconstructed surface. Raises `DataError` where it is missing or unreadable."""
+    def surface(self) -> Surface | None:
+        """The scene's reconstructed surface; None where such captures need not have one.
+
+        Raises `DataError` where it is missing or unreadable.
+        """
         ...
 
     def __enter__(self) -> Capture: ...

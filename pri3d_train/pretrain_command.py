@@ -22,8 +22,8 @@ _BACKENDS = ["auto", "torch", "spconv", "minkowski"]
     "datasets",
     multiple=True,
     required=True,
-    metavar="OUT",
-    help="Dataset folder or URL; repeatable.",
+    metavar="OUT[:WEIGHT]",
+    help="Dataset folder or URL, and its share of every batch; repeatable. [weight: a pair is a pair]",
 )
 @click.option("--output", required=True, type=click.Path(path_type=Path), metavar="RUN", help="Run folder.")
 @click.option("--view", is_flag=True, help="Train with the view-invariance loss (pixels to pixels).")
@@ -64,6 +64,12 @@ _BACKENDS = ["auto", "torch", "spconv", "minkowski"]
 @click.option("--precision", default="fp32", type=click.Choice(["fp32", "bf16"]), help="bf16: autocast.")
 @click.option("--compile", is_flag=True, help="torch.compile the image network.")
 @click.option("--sync-bn", is_flag=True, help="Batch norm of the image network over all GPUs.")
+@click.option(
+    "--image-size",
+    metavar="HxW",
+    show_default="as stored, 240x320 if sizes differ",
+    help="Larger images are cut around a match, smaller ones filled up with black.",
+)
 @click.option("--seed", type=int, default=0, help="Decides weights, order of samples and augmentation.")
 @click.option("--workers", type=int, default=2, help="Loader processes a rank; no effect on the order.")
 @click.option("--matches", type=int, default=1024, help="Matches drawn from a pair, and from a chunk.")
@@ -94,7 +100,7 @@ def pretrain(ctx: click.Context, /, datasets: tuple[str, ...], output: Path, **o
     \b
     Examples:
       pri3d-train pretrain --data shards/ --output runs/first --view --geo --backbone resnet18
-      pri3d-train pretrain --data a/ --data s3://bucket/b --output runs/both --view --init resnet50.pth
+      pri3d-train pretrain --data a/:0.7 --data s3://bucket/b:0.3 --output runs/both --view --init r50.pth
       torchrun --nproc-per-node 8 -m pri3d_train pretrain --data shards/ --output runs/eight --view --geo
       pri3d-train pretrain --data shards/ --output runs/big --view --geo --precision bf16 --dry-run
     """
@@ -104,6 +110,7 @@ def pretrain(ctx: click.Context, /, datasets: tuple[str, ...], output: Path, **o
         raise UsageError(
             "A run folder is local, since checkpoints are renamed into place: give --output a path."
         )
+    from pri3d_train.data_choice import parse_data, parse_size
     from pri3d_train.distributed import join_world
     from pri3d_train.dry_run import plan
     from pri3d_train.pretrain import pretrain as run
@@ -115,9 +122,12 @@ def pretrain(ctx: click.Context, /, datasets: tuple[str, ...], output: Path, **o
     job = own_job() if options["requeue"] else ""
     with join_world() as world:
         scenes = parse_scenes(options["hold_out"], exclude=True)
+        roots, weights = parse_data(datasets)
         source = PairStream(
-            datasets,
+            roots,
             seed=config.seed,
+            weights=weights,
+            size=parse_size(options["image_size"]),
             matches=config.matches,
             scenes=scenes,
             geometry=options["preset"] if options["geo"] else "none",

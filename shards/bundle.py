@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,9 +82,21 @@ def make_bundle(
         _add(pieces, key, schema.VOXEL_COLORS, _npy(geometry.colors))
     rows: dict[str, list[Any]] = {
         name: []
-        for name in ("frame", "name", "key", "offset", "bytes", "width", "height", "points", "timestamp")
+        for name in (
+            "frame",
+            "name",
+            "key",
+            "offset",
+            "bytes",
+            "crc32",
+            "width",
+            "height",
+            "points",
+            "timestamp",
+        )
     }
     at = sum(map(len, pieces))
+    own_crc32 = _crc32(pieces)
     for sample in frames:
         before = len(pieces)
         key = schema.frame_key(scene, sample.frame)
@@ -95,6 +108,7 @@ def make_bundle(
             key,
             at,
             size,
+            _crc32(pieces[before:]),
             sample.camera.width,
             sample.camera.height,
             sample.points,
@@ -106,6 +120,7 @@ def make_bundle(
     data = b"".join(pieces)
     scene_row = {
         "voxels": len(geometry.voxels) if geometry else 0,
+        "crc32": own_crc32,
         "length_unit": length_unit,
         "match_rule": rule.name,
         "match_tolerance": rule.tolerance,
@@ -170,6 +185,13 @@ def _one_camera(camera: Camera, to_world: NDArray[np.float64]) -> dict[str, Any]
 
 def _add(pieces: list[bytes], key: str, member: str, data: bytes) -> None:
     pieces += (tar.header(f"{key}.{member}", len(data)), data, tar.padding(len(data)))
+
+
+def _crc32(pieces: Sequence[bytes]) -> int:
+    crc = 0
+    for piece in pieces:
+        crc = zlib.crc32(piece, crc)
+    return crc
 
 
 def _json(value: dict[str, Any]) -> bytes:

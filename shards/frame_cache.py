@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import OrderedDict
 
 from pri3d_data.byte_source import ByteSource
+from pri3d_data.errors import DataError
 from shards.frames import StoredFrame, decode_frame
 from shards.pair_index import PairIndex
 
 _OPEN_SHARDS = 32
+_ATTEMPTS = 3
 
 
 class OpenShards:
@@ -22,19 +25,34 @@ class OpenShards:
         self._paths = paths
         self._open: OrderedDict[int, ByteSource] = OrderedDict()
 
-    def read(self, shard: int, offset: int, size: int) -> bytes:
-        """Bytes of a shard.
+    def read(self, shard: int, offset: int, size: int, crc32: int) -> bytes:
+        """Bytes of a shard, which are those that were written there.
 
         Raises:
-            DataError: the shard is missing, or the range goes beyond it.
+            DataError: the shard is missing, the range goes beyond it, or its checksum is another.
         """
+        for attempt in range(_ATTEMPTS):
+            data = self._source(shard).read(offset, size)
+            if zlib.crc32(data) == crc32:
+                return data
+            if attempt + 1 < _ATTEMPTS:
+                # What is read ahead or cached on the way may be at fault, not what is stored.
+                self._open.pop(shard).close()
+        raise DataError(
+            "the bytes are not those that were written: their checksum is another.",
+            file=self._paths[shard],
+            offset=offset,
+            remedy="Run `pri3d-data verify` on the data set, then build it again.",
+        )
+
+    def _source(self, shard: int) -> ByteSource:
         source = self._open.get(shard)
         if source is None:
             source = self._open[shard] = ByteSource(self._paths[shard])
             if len(self._open) > _OPEN_SHARDS:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(shard)
-        return source.read(offset, size)
+        return source
 
 
 class FrameCache:
@@ -65,7 +83,8 @@ class FrameCache:
         index = self._index
         shard = int(index.frame_shard[row])
         offset, size = int(index.frame_offset[row]), int(index.frame_bytes[row])
-        frame = decode_frame(self._shards.read(shard, offset, size), index.shards[shard], offset)
+        data = self._shards.read(shard, offset, size, int(index.frame_crc32[row]))
+        frame = decode_frame(data, index.shards[shard], offset)
         self.decoded += 1
         self.bytes_read += size
         self._frames[row] = frame

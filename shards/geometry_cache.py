@@ -54,7 +54,8 @@ class GeometryCache:
             return geometry
         shard, offset = int(index.scene_shard[scene]), int(index.scene_offset[scene])
         # One read of the scene's whole sample: its pairs lie before the voxels, but are a fraction of them.
-        data = self._shards.read(shard, offset, int(index.scene_bytes[scene]))
+        size, crc32 = int(index.scene_bytes[scene]), int(index.scene_crc32[scene])
+        data = self._shards.read(shard, offset, size, crc32)
         geometry = decode_geometry(data, index.shards[shard], offset)
         self.decoded += 1
         self._scenes[scene] = geometry

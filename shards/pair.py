@@ -49,8 +49,8 @@ class Pair:
         image_a, image_b: (H, W, 3) uint8 RGB. They are shared between the samples of a visit: do not write.
         matches: (M, 4) int16, columns x_a, y_a, x_b, y_b in pixels; a seeded random sample, M = 0 possible.
         chunk_a, chunk_b: the frames' geometry; None where none was asked for or the scene has none.
-        depth_a, depth_b: (H, W) float32 of the colour pixels in the scene's unit of length, 0 where nothing
-            was measured; None where it was not asked for.
+        depth_a, depth_b: (H, W) float32 metres of the colour pixels, 0 where nothing was measured and in all
+            of a scene whose lengths are not metres; None where it was not asked for.
     """
 
     scene: str
@@ -93,6 +93,7 @@ def match_pair(
     rule: MatchRule = PAPER_RULE,
     row: int = 0,
     surface: Geometry | None = None,
+    metric: bool = True,
 ) -> Pair:
     """Two decoded frames as a sample.
 
@@ -103,6 +104,7 @@ def match_pair(
         draw: names the random draw; the same name draws the same window and matches of the same pair.
         rule, row: how they match; see `shards.pair_matches.find_matches`.
         surface: the scene's geometry; without it the sample has no chunks.
+        metric: whether the scene's lengths are metres; if not, its depth counts as unmeasured.
 
     Raises:
         DataError: the frames have not what the rule needs.
@@ -118,7 +120,9 @@ def match_pair(
             for side, frame in (("chunk_a", a), ("chunk_b", b))
         )
         pair = replace(pair, chunk_a=chunk_a, chunk_b=chunk_b)
-    return replace(pair, depth_a=_depth(a), depth_b=_depth(b)) if recipe.depth else pair
+    if recipe.depth:
+        pair = replace(pair, depth_a=_depth(a, metric), depth_b=_depth(b, metric))
+    return pair
 
 
 def frame_chunk(
@@ -154,7 +158,9 @@ def _cut_out(
     return window_around(a, xa, ya, size), window_around(b, xb, yb, size)
 
 
-def _depth(frame: StoredFrame) -> NDArray[np.float32]:
+def _depth(frame: StoredFrame, metric: bool) -> NDArray[np.float32]:
+    if not metric:
+        return np.zeros(frame.image.shape[:2], np.float32)
     seen = depth_of_colors(frame.view)
     # A window may reach beyond its image.
     height, width = (whole - part for whole, part in zip(frame.image.shape, seen.shape, strict=False))

@@ -13,6 +13,8 @@ from pri3d_data.errors import DataError
 from shards.dataset import Dataset
 from shards.match_rule import MatchRule
 
+_FRAME_COLUMNS = ["scene", "frame", "shard", "offset", "bytes", "crc32", "height", "width"]
+
 
 class PairIndex:
     """Tables of some data sets, joined: for every pair, which frames, and for every frame, which bytes.
@@ -24,11 +26,11 @@ class PairIndex:
     Attributes:
         scene_names: scenes that have frames, by number.
         scene_voxels: (S,) int64 occupied voxels of a scene's geometry, 0 without one.
-        scene_rule: how pixels of a scene's pairs match, by number.
-        scene_shard, scene_offset, scene_bytes: (S,) int64, where the scene's own sample lies: the first of
-            its run of members, in front of its frames.
+        scene_rule, scene_metric: how pixels of a scene's pairs match, and whether its lengths are metres.
+        scene_shard, scene_offset, scene_bytes, scene_crc32: (S,) int64, where the scene's own sample lies,
+            the first of its run of members, in front of its frames, and its checksum.
         shards: paths or URLs, by number.
-        frame_scene, frame_number, frame_shard, frame_offset, frame_bytes: (F,) int64, by row.
+        frame_scene, frame_number, frame_shard, frame_offset, frame_bytes, frame_crc32: (F,) int64, by row.
         frame_size: (F, 2) int64 height and width of the colour image.
         pair_scene: (P,) int32, ascending; pair_a, pair_b: (P,) int64 rows of frames.
         pair_row: (P,) int64, which of the pairs of its frame a a pair is.
@@ -46,18 +48,19 @@ class PairIndex:
         pair_parts: list[tuple[NDArray[np.int64], ...]] = []
         sizes: list[NDArray[np.int64]] = []
         self.scene_rule: list[MatchRule] = []
+        self.scene_metric: list[bool] = []
         frames_before = 0
         for root in datasets:
             dataset = Dataset(root)
-            frames = dataset.table(
-                "frames", ["scene", "frame", "shard", "offset", "bytes", "height", "width"]
-            )
+            frames = dataset.table("frames", _FRAME_COLUMNS)
             pairs = dataset.table("pairs", ["scene", "frame_a", "frame_b"])
             names = sorted(set(pc.unique(frames["scene"]).to_pylist()))
             shards = pc.unique(frames["shard"]).to_pylist()
             scene_of_frame = _codes(frames["scene"], names, root)
             shard_of_frame = _codes(frames["shard"], shards, root) + len(self.shards)
-            number, offset, size = (frames[c].to_numpy() for c in ("frame", "offset", "bytes"))
+            number, offset, size, crc32 = (
+                frames[column].to_numpy() for column in ("frame", "offset", "bytes", "crc32")
+            )
             scene_of_pair = _codes(pairs["scene"], names, root)
             a, b = pairs["frame_a"].to_numpy(), pairs["frame_b"].to_numpy()
             place = (scene_of_frame << 32) | number
@@ -73,25 +76,27 @@ class PairIndex:
             # The scene's own sample ends where the first of its frames begins.
             first_frame = np.full(len(names), np.iinfo(np.int64).max)
             np.minimum.at(first_frame, scene_of_frame, offset)
-            start, voxels, rules = _scene_columns(dataset, names)
+            start, own_crc32, voxels, rules, metric = _scene_columns(dataset, names)
             self.scene_rule += rules
+            self.scene_metric += metric
             sizes.append(
                 np.stack([frames[side].to_numpy().astype(np.int64) for side in ("height", "width")], 1)
             )
             scene_shard = np.zeros(len(names), dtype=np.int64)
             scene_shard[scene_of_frame] = shard_of_frame
-            scene_parts.append((scene_shard, start, first_frame - start, voxels))
-            frame_parts.append((scene_of_frame + len(self.scene_names), number, shard_of_frame, offset, size))
+            scene_parts.append((scene_shard, start, first_frame - start, own_crc32, voxels))
+            scene = scene_of_frame + len(self.scene_names)
+            frame_parts.append((scene, number, shard_of_frame, offset, size, crc32))
             pair_parts.append((scene_of_pair + len(self.scene_names), row_a, row_b, rank))
             frames_before += len(number)
             self.scene_names += names
             self.shards += [dataset.store.url(shard) for shard in shards]
-        self.frame_scene, self.frame_number, self.frame_shard, self.frame_offset, self.frame_bytes = (
-            np.concatenate(column) for column in zip(*frame_parts, strict=True)
-        )
-        self.scene_shard, self.scene_offset, self.scene_bytes, self.scene_voxels = (
-            np.concatenate(column) for column in zip(*scene_parts, strict=True)
-        )
+        of_frames = [np.concatenate(column) for column in zip(*frame_parts, strict=True)]
+        self.frame_scene, self.frame_number, self.frame_shard = of_frames[:3]
+        self.frame_offset, self.frame_bytes, self.frame_crc32 = of_frames[3:]
+        of_scenes = [np.concatenate(column) for column in zip(*scene_parts, strict=True)]
+        self.scene_shard, self.scene_offset, self.scene_bytes = of_scenes[:3]
+        self.scene_crc32, self.scene_voxels = of_scenes[3:]
         self.frame_size = np.concatenate(sizes)
         self.dataset_pairs = np.cumsum([0] + [len(part[0]) for part in pair_parts])
         columns = [np.concatenate(column) for column in zip(*pair_parts, strict=True)]
@@ -116,9 +121,10 @@ def _codes(values: pa.ChunkedArray, names: list[str], root: str) -> NDArray[np.i
 
 def _scene_columns(
     dataset: Dataset, names: list[str]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], list[MatchRule]]:
-    """Offset, voxels and matching rule of the scenes of these names."""
-    scenes = dataset.table("scenes", ["scene", "offset", "voxels", "match_rule", "match_tolerance"])
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], list[MatchRule], list[bool]]:
+    """Offset, checksum, voxels and rule of the scenes of these names, and whether they are in metres."""
+    columns = ["scene", "offset", "crc32", "voxels", "length_unit", "match_rule", "match_tolerance"]
+    scenes = dataset.table("scenes", columns)
     row_of = {name: row for row, name in enumerate(scenes["scene"].to_pylist())}
     remedy = "Run `pri3d-data verify`."
     try:
@@ -135,8 +141,9 @@ def _scene_columns(
         raise DataError(
             f"a scene's matching cannot be followed: {error}.", file=dataset.root, remedy=remedy
         ) from error
-    offset, voxels = (scenes[column].to_numpy()[rows] for column in ("offset", "voxels"))
-    return offset, voxels, [rules[row] for row in rows]
+    offset, crc32, voxels = (scenes[column].to_numpy()[rows] for column in ("offset", "crc32", "voxels"))
+    units = scenes["length_unit"].to_pylist()
+    return offset, crc32, voxels, [rules[row] for row in rows], [units[row] == "m" for row in rows]
 
 
 def _rank_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:

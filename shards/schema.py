@@ -83,6 +83,7 @@ TABLES: dict[str, pa.Schema] = {
             _field("frames", pa.int64(), "frames stored"),
             _field("pairs", pa.int64(), "pairs stored"),
             _field("voxels", pa.int64(), "occupied voxels of the geometry, 0 without one"),
+            _field("crc32", pa.int64(), "of the scene's own sample, headers and padding included"),
             _field("length_unit", pa.string(), "'m', or 'scene' where only ratios of lengths mean anything"),
             _field("match_rule", pa.string(), "how pixels of a pair match: see shards/match_rule.py"),
             _field("match_tolerance", pa.float64(), "of the rule, in length_unit; 0 where it has none"),
@@ -98,6 +99,7 @@ TABLES: dict[str, pa.Schema] = {
             _field("key", pa.string(), "WebDataset key of the frame's sample"),
             _field("offset", pa.int64(), "where the sample's first tar header starts in the shard", "bytes"),
             _field("bytes", pa.int64(), "length of the sample with its headers and padding", "bytes"),
+            _field("crc32", pa.int64(), "of those bytes: what every read is compared with"),
             _field("width", pa.int32(), "of the stored colour image", "pixels"),
             _field("height", pa.int32(), "of the stored colour image", "pixels"),
             _field(
@@ -149,4 +151,4 @@ TABLES: dict[str, pa.Schema] = {
 }
 
 # Columns of the scenes table that a scene's bundle decides by itself.
-BUNDLE_COLUMNS = ("voxels", "length_unit", "match_rule", "match_tolerance")
+BUNDLE_COLUMNS = ("voxels", "crc32", "length_unit", "match_rule", "match_tolerance")

@@ -89,15 +89,19 @@ class PairStream:
         """Whether some scene of those streamed has voxels, asked for or not."""
         return bool(self.index.scene_voxels[self.index.pair_scene].any())
 
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """(lanes, turns) int64: which pair of the index every lane serves on every turn of an epoch."""
+        return mixed_order(
+            self.index.pair_scene, self._parts, self._lanes_of, self.seed, epoch, self.pairs_per_visit
+        )
+
     def iterate(self, epoch: int, lanes: Sequence[int], start_turn: int = 0) -> Iterator[list[Pair]]:
         """One list a turn, from ``start_turn``: the pairs of these lanes, in the order the lanes are given.
 
         Raises:
             DataError: a frame or a scene's geometry cannot be read or decoded.
         """
-        order = mixed_order(
-            self.index.pair_scene, self._parts, self._lanes_of, self.seed, epoch, self.pairs_per_visit
-        )
+        order = self.order(epoch)
         shards = OpenShards(self.index.shards)
         memory = self.cache_mb << 20
         surfaces: GeometryCache | None = None
@@ -124,6 +128,7 @@ class PairStream:
             rule=index.scene_rule[scene],
             row=int(index.pair_row[number]),
             surface=surfaces.get(scene) if surfaces is not None else None,
+            metric=index.scene_metric[scene],
         )
 
 

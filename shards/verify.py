@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -147,6 +148,8 @@ def _samples(
 def _frame_sample(
     data: memoryview, start: int, offset: int, row: dict[str, Any], rule: str, first_of: int
 ) -> Iterator[str]:
+    if zlib.crc32(data[start : start + row["bytes"]]) != row["crc32"]:
+        yield "its checksum is not the one in the frames table."
     if start + offset != row["offset"]:
         yield f"starts at byte {start + offset}, the frames table says {row['offset']}."
     try:

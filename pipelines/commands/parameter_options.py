@@ -42,19 +42,22 @@ def chosen(preset: SceneParameters, given: Mapping[str, Any]) -> SceneParameters
 def _option(field: Field[Any], hint: Any, dataset: DataSet) -> Any:
     name = field.name.replace("_", "-")
     assert field.default is not MISSING
-    shown = {preset: _shown(getattr(values, field.name)) for preset, values in dataset.presets.items()}
+    shown = {preset: _shown(getattr(values, field.name), field) for preset, values in dataset.presets.items()}
     same = len(set(shown.values())) == 1
     default = next(iter(shown.values())) if same else ", ".join(f"{p}: {v}" for p, v in shown.items())
-    settings: dict[str, Any] = {"help": field.metadata["help"], "default": None, "show_default": default}
+    text = field.metadata["help"] + (f" [default: {default}]" if default else "")
+    settings: dict[str, Any] = {"help": text, "default": None, "show_default": False}
     if hint is bool:
         return named_option(f"--{name}/--no-{name}", **settings)
     kind = str if field.metadata["parse"] else hint
     return named_option(f"--{name}", type=kind, metavar=field.metadata["metavar"], **settings)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, field: Field[Any]) -> str:
+    if value is None:
+        return str(field.metadata["none"])
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, tuple):
         return "x".join(map(str, value))
-    return "native" if value is None else str(value)
+    return str(value)

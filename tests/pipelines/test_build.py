@@ -3,11 +3,13 @@ from __future__ import annotations
 import json
 import os
 import struct
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -25,7 +27,7 @@ from pri3d_data.scannet import ScanNetCapture, find_scenes
 from pri3d_data.sens import SensFile
 from pri3d_data.voxels import voxel_means
 from shards.dataset import Dataset
-from shards.frames import decode_frame
+from shards.frames import decode_frame, decode_labels
 from shards.store import Store
 from shards.verify import verify
 
@@ -416,3 +418,53 @@ def test_an_output_that_is_no_local_folder_is_built_repacked_and_verified_alike(
     assert list(verify(Dataset("memory://bucket/out"))) == []
     assert not [name for name in store.store if ".build" in name]
     store.store.clear()
+
+
+def test_labels_are_stored_with_their_frames_when_asked_for(
+    made_up: Path, tmp_path: Path, run_build: Any
+) -> None:
+    parameters = BuildParameters(replace(SMALL.scene, labels=True))
+    summary, _ = run_build(made_up, tmp_path / "out", parameters, scenes="scene0001_00")
+    assert summary.failures == []
+    with zipfile.ZipFile(made_up / "scans/scene0001_00/scene0001_00_2d-label-filt.zip") as archive:
+        for row in rows(tmp_path / "out", "frames"):
+            data = (tmp_path / "out" / row["shard"]).read_bytes()[row["offset"] :][: row["bytes"]]
+            labels = decode_labels(data)
+            true = cv2.imdecode(
+                np.frombuffer(archive.read(f"label-filt/{row['frame']}.png"), np.uint8), cv2.IMREAD_UNCHANGED
+            )
+            # 122x162 to 48x64: the pixel that the middle of the small one lies in.
+            at = np.ix_(
+                ((np.arange(48) + 0.5) * 122 / 48).astype(int), ((np.arange(64) + 0.5) * 162 / 64).astype(int)
+            )
+            assert labels is not None
+            assert np.array_equal(labels, true[at])
+            assert len(np.unique(labels)) > 3
+    assert list(verify(Dataset(str(tmp_path / "out")))) == []
+
+
+def test_labels_that_are_missing_or_broken_cost_the_labels_alone(
+    raw: Path, tmp_path: Path, run_build: Any
+) -> None:
+    parameters = BuildParameters(replace(SMALL.scene, labels=True))
+    (raw / "scans/scene0000_00/scene0000_00_2d-label-filt.zip").unlink()
+    broken = raw / "scans/scene0001_00/scene0001_00_2d-label-filt.zip"
+    broken.write_bytes(broken.read_bytes()[:-500])
+    summary, _ = run_build(raw, tmp_path / "out", parameters)
+    assert {(f.scene, f.stage) for f in summary.failures} == {
+        ("scene0000_00", "labels"),
+        ("scene0001_00", "labels"),
+    }
+    assert all("label-filt.zip" in f.file for f in summary.failures)
+    assert {scene: len(record.frames["frame"]) for scene, record in summary.records.items()} == {
+        "scene0000_00": 6,
+        "scene0001_00": 6,
+        "scene0002_00": 6,
+    }
+
+
+def test_voxels_can_be_coarser(made_up: Path, undisturbed: Path, tmp_path: Path, run_build: Any) -> None:
+    parameters = BuildParameters(replace(SMALL.scene, voxel_m=0.1))
+    run_build(made_up, tmp_path / "out", parameters, scenes="scene0000_00")
+    coarse, fine = (rows(out, "scenes")[0]["voxels"] for out in (tmp_path / "out", undisturbed))
+    assert 0 < coarse < fine / 10

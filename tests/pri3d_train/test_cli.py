@@ -15,7 +15,7 @@ from pri3d_train.scene_choice import parse_scenes
 class Recorded(PretendStream):
     """Takes the arguments of the real stream and asks about its scenes, as that does."""
 
-    def __init__(self, datasets, *, seed, matches=1024, lanes=64, scenes=None, geometry="none", depth=False):
+    def __init__(self, datasets, *, seed, matches=1024, scenes=None, geometry="none", **settings):
         super().__init__(2, 4, (64, 64), min(matches, 32), seed, geometry=geometry)
         for scene in ("scene0", "scene1"):
             assert scenes is None or isinstance(scenes(scene), bool)

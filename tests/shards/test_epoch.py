@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shards.epoch import epoch_order, lanes_for
+from shards.epoch import epoch_order, lanes_by_weight, lanes_for, mixed_order
 
 
 def scene_numbers(sizes: list[int]) -> NDArray[np.int32]:
@@ -65,3 +65,48 @@ def test_lanes_follow_the_amount_of_data() -> None:
         64,
         64,
     ]
+
+
+WEIGHTS = st.lists(st.tuples(st.floats(0.01, 100), st.integers(1, 5000)), min_size=1, max_size=5)
+
+
+@given(WEIGHTS, st.integers(1, 128))
+def test_lanes_follow_the_weights_and_every_data_set_has_one(
+    sets: list[tuple[float, int]], most: int
+) -> None:
+    weights, pairs = [w for w, _ in sets], [p for _, p in sets]
+    lanes = lanes_by_weight(weights, pairs, most)
+    assert all(1 <= own <= count for own, count in zip(lanes, pairs, strict=True))
+    assert sum(lanes) <= max(most, len(sets))
+    if min(pairs) >= most and min(weights) / sum(weights) * most >= 1:
+        assert sum(lanes) == max(most, len(sets))
+        for own, weight in zip(lanes, weights, strict=True):
+            assert abs(own - weight / sum(weights) * sum(lanes)) < len(sets)
+
+
+def test_a_mixture_serves_the_longest_once_and_the_others_again_and_again() -> None:
+    sizes = [300, 100]
+    scenes = scene_numbers([100, 100, 100, 50, 50])
+    starts = np.array([0, 300, 400])
+    served = [mixed_order(scenes, starts, [4, 4], 5, epoch, 20) for epoch in range(3)]
+    assert all(order.shape == (8, 75) for order in served)
+    for order in served:
+        big, small = (order[(order >= 300) == which] for which in (False, True))
+        assert len(np.unique(big)) == sizes[0] == len(big)
+        assert np.bincount(small - 300, minlength=100).tolist() == [3] * 100
+    assert not np.array_equal(served[0], served[1])
+
+
+def test_passes_of_a_mixture_go_on_where_the_epoch_before_stopped() -> None:
+    # 80 pairs in two lanes take 40 turns, an epoch takes 100: passes end in the middle of epochs.
+    scenes, starts = scene_numbers([200, 80]), np.array([0, 200, 280])
+    turns = np.concatenate([mixed_order(scenes, starts, [2, 2], 1, epoch, 16) for epoch in range(4)], axis=1)
+    small = turns[np.any(turns >= 200, axis=1)]
+    for first in range(0, 400, 40):
+        assert len(np.unique(small[:, first : first + 40])) == 80
+
+
+def test_a_batch_smaller_than_a_turn_is_mixed_too() -> None:
+    order = mixed_order(scene_numbers([4000, 4000]), np.array([0, 4000, 8000]), [32, 32], 0, 0, 64)
+    for first in range(0, 64, 4):
+        assert ((order[first : first + 4] >= 4000).sum(axis=0) == 2).all()

@@ -125,9 +125,65 @@ def test_a_broken_sample_names_its_shard_and_offset(written: Any) -> None:
     assert caught.value.file.endswith("shard-000000.tar")
 
 
+@pytest.mark.parametrize("where", [0.0, 0.05, 0.3, 0.6, 0.9, 0.999])
+def test_a_sample_with_one_flipped_bit_is_never_yielded(written: Any, where: float) -> None:
+    shard = written.root / "shards" / "shard-000000.tar"
+    data = bytearray(shard.read_bytes())
+    row = written.dataset.table("frames").to_pylist()[1]
+    data[row["offset"] + int(where * row["bytes"])] ^= 4
+    shard.write_bytes(bytes(data))
+    with pytest.raises(DataError, match="checksum") as caught:
+        epoch_of(PairStream([str(written.root)], seed=0, lanes=1))
+    assert caught.value.offset == row["offset"]
+
+
 def test_depth_of_the_colour_pixels_comes_when_asked_for(kept: Any) -> None:
     assert epoch_of(PairStream([str(kept.root)], seed=0))[0].depth_a is None
     for pair in epoch_of(PairStream([str(kept.root)], seed=0, depth=True)):
         for frame, depth_m in ((pair.frame_a, pair.depth_a), (pair.frame_b, pair.depth_b)):
             assert depth_m is not None
             assert np.allclose(depth_m, kept.depths[pair.scene, frame] * 1e-3, atol=1e-6)
+
+
+def test_weights_decide_the_share_of_each_data_set(kept: Any, written: Any) -> None:
+    both = [str(kept.root), str(written.root)]
+    stream = PairStream(both, seed=0, lanes=8, weights=[3, 1])
+    first_of_second = len(kept.pairs)
+    for lane in stream.order(0):
+        assert (lane >= first_of_second).all() or (lane < first_of_second).all()
+    shares = (stream.order(0) >= first_of_second).mean(axis=0)
+    assert (shares == 0.25).all()
+
+
+@pytest.mark.parametrize("weights", [[1.0, 0.0], [1.0, float("inf")]])
+def test_a_weight_that_means_nothing_is_said(kept: Any, written: Any, weights: list[float]) -> None:
+    with pytest.raises(UsageError, match="weight"):
+        PairStream([str(kept.root), str(written.root)], seed=0, weights=weights)
+
+
+def test_images_can_be_cut_around_a_match(kept: Any) -> None:
+    stream = PairStream([str(kept.root)], seed=0, size=(16, 24), matches=40)
+    corners = set()
+    for pair in epoch_of(stream):
+        assert pair.image_a.shape == pair.image_b.shape == (16, 24, 3)
+        assert 0 < len(pair.matches) <= 40
+        assert (pair.matches >= 0).all()
+        assert (pair.matches < [24, 16, 24, 16]).all()
+        true = kept.images[pair.scene, pair.frame_a].astype(int)
+        gaps = [
+            (np.abs(pair.image_a.astype(int) - true[y : y + 16, x : x + 24]).mean(), x, y)
+            for y in range(17)
+            for x in range(25)
+        ]
+        gap, x, y = min(gaps)
+        assert gap < 8
+        corners.add((x, y))
+    assert len(corners) > 10
+
+
+def test_images_larger_than_what_is_stored_are_filled_up(kept: Any) -> None:
+    stream = PairStream([str(kept.root)], seed=0, size=(64, 64), matches=40)
+    pair = epoch_of(stream)[0]
+    assert pair.image_a.shape == (64, 64, 3)
+    assert not pair.image_a[32:].any()
+    assert len(pair.matches) == 40
