@@ -30,6 +30,8 @@ from pri3d_data.synth.scannet_spec import scene_name, scene_seed
 #: A rate whose updates vanish in float32: weights stay as they were drawn, batch norm gets its statistics.
 _STILL = "1e-30"
 _SETTLING_STEPS = 40
+#: Of the rooms trained on, and as many of those held out.
+_PROBED_FRAMES = 120
 #: The rooms' own cameras are larger than what is trained on; steps of 0.4 s give overlaps from 0 to 0.9.
 _CAPTURE = ScanNetSynth(
     color_size=(256, 192), depth_size=(128, 96), noise=True, holes=True, pose_stride=12, mesh_spacing_m=0.04
@@ -129,8 +131,8 @@ def figures_of(folder: Path, shards: Path, settings: Settings, variant: str, see
     command(*train, "--keep", 1, "--log-every", 10, "--checkpoint-every", 50, *settings.options)
     seconds = time.perf_counter() - began
     probe = ["pri3d_train", "probe", "--data", shards, "--checkpoint", run, "--pairs", settings.pairs]
-    probe += ["--scenes", settings.held_out_scenes, "--train-scenes", settings.train_scenes, "--json"]
-    found = json.loads(command(*probe))
+    probe += ["--scenes", settings.held_out_scenes, "--train-scenes", settings.train_scenes]
+    found = json.loads(command(*probe, "--frames", _PROBED_FRAMES, "--json"))
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     rates = [line["samples_per_s"] for line in log[1:]] or [settings.batch_size * steps / seconds]
     found |= {"variant": variant, "seed": seed, "steps": steps, "first": log[0], "last": log[-1]}
