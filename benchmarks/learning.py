@@ -238,7 +238,6 @@ def main(
     names = [name.strip() for name in variants.split(",")]
     if unknown := [name for name in names if name not in VARIANTS]:
         raise click.UsageError(f"There is no variant {unknown[0]}: {', '.join(VARIANTS)}.")
-    measure.one_core()
     settings = Settings(**given, options=tuple(options.split()))
     shards = prepare(output, settings)
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in names}

@@ -63,7 +63,7 @@ class LabelledFrames:
         found = 0
         for row in self._rows:
             shard, offset = int(index.frame_shard[row]), int(index.frame_offset[row])
-            data = shards.read(shard, offset, int(index.frame_bytes[row]))
+            data = shards.read(shard, offset, int(index.frame_bytes[row]), int(index.frame_crc32[row]))
             labels = decode_labels(data, index.shards[shard], offset)
             if labels is not None:
                 found += 1

@@ -19,7 +19,7 @@ from shards.stream import PairStream
 class ProbePair(Pair):
     """A pair with ``points_b``: see `points_of_colors`. None where metres are not known.
 
-    That is where scenes are not matched by distance, or images are cut to windows.
+    That is where a scene has no depth or its lengths are no metres, or where images are cut to windows.
     """
 
     points_b: NDArray[np.float32] | None = None
@@ -34,7 +34,7 @@ class ProbeStream(PairStream):
         """As there."""
         pair = super().pair(number, cache, epoch, surfaces)
         view = cache.get(int(self.index.pair_b[number])).view
-        metric = self.index.scene_rule[int(self.index.pair_scene[number])].name == "radius"
+        metric = self.index.scene_metric[int(self.index.pair_scene[number])] and view.depth.size > 0
         whole = (view.height, view.width) == self.recipe.size
         own = {field.name: getattr(pair, field.name) for field in fields(pair)}
         return ProbePair(**own, points_b=points_of_colors(view) if metric and whole else None)

@@ -1,10 +1,12 @@
+import os
+import signal
 from itertools import islice
 
 import numpy as np
 import pytest
 from pretend_stream import PretendStream
 
-from pri3d_data.errors import DataError, UsageError
+from pri3d_data.errors import DataError, StorageError, UsageError
 from pri3d_train.loader import PairLoader
 from pri3d_train.pair_batch import stack_pairs
 
@@ -75,9 +77,25 @@ def test_a_state_of_another_order_is_refused(name, other):
         PairLoader(PretendStream(), batch_size=2, seed=0, state=state)
 
 
-def test_ranks_that_cannot_share_the_lanes_learn_how_many_can():
-    with pytest.raises(UsageError, match="start 3 processes"):
-        PairLoader(PretendStream(lanes=6), batch_size=2, seed=0, ranks=4)
+@pytest.mark.parametrize(("ranks", "fit"), [(4, 3), (7, 6), (64, 6)])
+def test_ranks_that_cannot_share_the_lanes_learn_how_many_can(ranks, fit):
+    with pytest.raises(UsageError, match=f"start {fit} processes"):
+        PairLoader(PretendStream(lanes=6), batch_size=2, seed=0, ranks=ranks)
+
+
+class Fatal(PretendStream):
+    """Kills the process that reads the pair ``broken_at``, as the kernel does when memory runs out."""
+
+    def pair(self, epoch, turn, lane):
+        if turn * self.lanes + lane == self.broken_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().pair(epoch, turn, lane)
+
+
+def test_a_killed_loader_process_ends_the_run_with_a_remedy():
+    loader = PairLoader(Fatal(broken_at=7), batch_size=2, seed=0, workers=2)
+    with pytest.raises(StorageError, match=r"A loader process died .* fewer --workers"):
+        samples(loader, 9)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
