@@ -11,7 +11,6 @@ import measure
 
 # isort: split
 import json
-import math
 import statistics
 import subprocess
 import sys
@@ -42,7 +41,10 @@ VARIANTS = {
     "view": ["--view"],
     "geo": ["--geo"],
     "view+geo": ["--view", "--geo"],
+    # Its encoder alone is trained, by moco.py; the decoder's weights are those of the untrained network.
+    "moco": ["--view", "--lr", _STILL],
 }
+_DEFAULT = "untrained,trivial,view,geo,view+geo"
 FIGURES = {
     "linear_miou": "linear probe, mean IoU",
     "linear_class_accuracy": "linear probe, classes",
@@ -52,12 +54,15 @@ FIGURES = {
     "retrieval_2cm": "found within 2 cm",
     "seconds": "s / step",
 }
+_COMPARED = ("linear_miou", "linear_class_accuracy")
 #: What the paper claims, as pairs (better, worse).
 ORDER = (
     ("view+geo", "view"),
     ("view+geo", "geo"),
     ("view", "trivial"),
     ("geo", "trivial"),
+    ("view", "untrained"),
+    ("geo", "untrained"),
     ("trivial", "untrained"),
 )
 
@@ -110,7 +115,7 @@ def prepare(folder: Path, settings: Settings) -> Path:
         if not done.exists():
             write_scannet_capture(raw, scene_name(room), spec, scene_seed(0, room))
             done.touch()
-    build = ["pipelines.cli", "build", "scannet", "--input", raw, "--output", out, "--stride", 1]
+    build = ["-m", "pipelines.cli", "build", "scannet", "--input", raw, "--output", out, "--stride", 1]
     build += ["--image-size", settings.image_size, "--voxel-m", settings.voxel_m, "--labels", "--workers", 0]
     command(*build)
     return out
@@ -123,14 +128,20 @@ def figures_of(folder: Path, shards: Path, settings: Settings, variant: str, see
         found: dict[str, Any] = json.loads(result.read_text())
         return found
     run = folder / "runs" / f"{variant}-{seed}"
-    steps = min(settings.steps, _SETTLING_STEPS) if variant == "untrained" else settings.steps
+    still = _STILL in VARIANTS[variant]
+    steps = min(settings.steps, _SETTLING_STEPS) if still else settings.steps
     began = time.perf_counter()
-    train = ["pri3d_train", "pretrain", "--data", shards, "--output", run, "--backbone", "resnet18"]
+    train = ["-m", "pri3d_train", "pretrain", "--data", shards, "--output", run, "--backbone", "resnet18"]
     train += ["--lr", settings.lr, "--augment", *VARIANTS[variant], "--seed", seed, "--steps", steps]
     train += ["--batch-size", settings.batch_size, "--hold-out", settings.held_out_scenes, "--workers", 0]
+    if variant == "moco":
+        moco = [Path(__file__).with_name("moco.py"), "--data", shards, "--output", run / "encoder.pth"]
+        moco += ["--hold-out", settings.held_out_scenes, "--seed", seed, "--steps", settings.steps]
+        command(*moco, "--batch-size", 2 * settings.batch_size)
+        train += ["--init", run / "encoder.pth"]
     command(*train, "--keep", 1, "--log-every", 10, "--checkpoint-every", 50, *settings.options)
     seconds = time.perf_counter() - began
-    probe = ["pri3d_train", "probe", "--data", shards, "--checkpoint", run, "--pairs", settings.pairs]
+    probe = ["-m", "pri3d_train", "probe", "--data", shards, "--checkpoint", run, "--pairs", settings.pairs]
     probe += ["--scenes", settings.held_out_scenes, "--train-scenes", settings.train_scenes]
     found = json.loads(command(*probe, "--frames", _PROBED_FRAMES, "--json"))
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
@@ -142,13 +153,13 @@ def figures_of(folder: Path, shards: Path, settings: Settings, variant: str, see
     return found
 
 
-def command(module: str, *arguments: object) -> str:
-    """Standard output of a command of this project in a process of its own.
+def command(*arguments: object) -> str:
+    """Standard output of Python with these arguments.
 
     Raises:
         click.ClickException: it failed.
     """
-    words = [sys.executable, "-m", module, *map(str, arguments)]
+    words = [sys.executable, *map(str, arguments)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         raise click.ClickException(
@@ -168,18 +179,12 @@ def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-def compare(found: dict[str, list[dict[str, Any]]], better: str, worse: str) -> dict[str, float]:
-    """By how much one variant has the higher mean IoU than another, seed by seed."""
-    by_seed = [{run["seed"]: run["linear_miou"] for run in found[name]} for name in (better, worse)]
+def compare(found: dict[str, list[dict[str, Any]]], better: str, worse: str, figure: str) -> dict[str, float]:
+    """By how much one variant has more of a figure than another, seed by seed."""
+    by_seed = [{run["seed"]: run[figure] for run in found[name]} for name in (better, worse)]
     gains = [by_seed[0][seed] - by_seed[1][seed] for seed in by_seed[0].keys() & by_seed[1].keys()]
     mean, spread = mean_and_spread(gains)
-    return {
-        "mean": mean,
-        "spread": spread,
-        "standard_error": spread / math.sqrt(len(gains)),
-        "seeds_won": sum(gain > 0 for gain in gains),
-        "seeds": len(gains),
-    }
+    return {"mean": mean, "spread": spread, "seeds_won": sum(gain > 0 for gain in gains), "seeds": len(gains)}
 
 
 def report_on(found: dict[str, list[dict[str, Any]]], settings: Settings, seeds: int) -> measure.Report:
@@ -195,12 +200,14 @@ def report_on(found: dict[str, list[dict[str, Any]]], settings: Settings, seeds:
         report.rows.append(row)
     for better, worse in ORDER:
         if better in found and worse in found:
-            gain = compare(found, better, worse)
-            report.figures[f"{better}_over_{worse}"] = gain
-            report.notes.append(
-                f"{better} over {worse}: {gain['mean']:+.3f} ± {gain['spread']:.3f} mean IoU, "
-                f"{gain['seeds_won']} of {gain['seeds']} seeds"
-            )
+            gains = {figure: compare(found, better, worse, figure) for figure in _COMPARED}
+            report.figures[f"{better}_over_{worse}"] = gains
+            said = [
+                f"{gain['mean']:+.3f} ± {gain['spread']:.3f} {FIGURES[figure]} ({gain['seeds_won']} of "
+                f"{gain['seeds']} seeds)"
+                for figure, gain in gains.items()
+            ]
+            report.notes.append(f"{better} over {worse}: {', '.join(said)}")
     report.figures["runs"] = found
     return report
 
@@ -210,7 +217,7 @@ def report_on(found: dict[str, list[dict[str, Any]]], settings: Settings, seeds:
     "--output", required=True, type=click.Path(path_type=Path), help="Folder of captures, shards, runs."
 )
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
-@click.option("--variants", default=",".join(VARIANTS), show_default=True, help="Which ones, by commas.")
+@click.option("--variants", default=_DEFAULT, show_default=True, help="Which, by commas; moco too.")
 @click.option("--rooms", type=click.IntRange(min=1), default=12, show_default=True, help="Rooms trained on.")
 @click.option("--held-out", type=click.IntRange(min=1), default=6, show_default=True, help="Rooms measured.")
 @click.option("--frames", type=click.IntRange(min=2), default=40, show_default=True, help="Frames a room.")
