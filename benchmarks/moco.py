@@ -95,7 +95,7 @@ def main(
     optimizer = torch.optim.SGD(query.parameters(), lr, momentum=0.9, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     enqueue = torch.arange(2 * batch_size) >= batch_size
-    pieces = batches(PairLoader(source, batch_size=batch_size, seed=seed), config, world)
+    pieces = batches(PairLoader(source, batch_size=batch_size), config, world)
     with closing(pieces):
         for step in range(steps):
             ((batch, recipes),) = next(pieces)

@@ -182,8 +182,7 @@ def main(
         },
         COLUMNS,
         notes=[
-            f"An epoch of ours is {stream.turns * stream.lanes} of the {stream.pairs} pairs, shared by "
-            f"{stream.lanes} lanes; the rest waits for another epoch. Ours shuffles, the peer does not.",
+            f"Ours mixes {stream.lanes} places of the data and shuffles, the peer does not.",
             f"Ours is timed over {_EPOCHS} epochs, each from an empty cache of frames; the peer over one.",
             "Stored bytes of ours include the scene's geometry, which pair samples lack.",
             "Every line decodes both images and both depths and parses the cameras; those without matches "
@@ -222,14 +221,14 @@ def _readers(root: str, pair_tar: Path, matches: int) -> dict[str, Reader]:
 
     def own(stream: PairStream) -> Iterator[Pair]:
         for _ in range(_EPOCHS):
-            for turn in stream.iterate(next(number), range(stream.lanes)):
+            for turn in stream.epoch(next(number)):
                 yield from turn
 
     def samples() -> Any:
         return webdataset.WebDataset(str(pair_tar), shardshuffle=False)
 
     depth = webdataset.handle_extension("depth.png", decode_depth_png)
-    served = without.turns * without.lanes
+    served = without.deal.samples
     ours = (_EPOCHS * served, bytes_read, stored, decoded)
     peer = (without.pairs, in_pairs, in_pairs, 2.0)
     stock = f"webdataset pairs, stock .decode({_STOCK!r})"

@@ -41,7 +41,6 @@ def plan(
     loader = PairLoader(
         source,
         batch_size=share,
-        seed=config.seed,
         rank=world.rank,
         ranks=world.size,
         workers=config.workers,
@@ -55,7 +54,7 @@ def plan(
             # Reading the loss is what waits for the device; the first step also warms it up.
             float(terms["loss"])
             seconds.append(time.perf_counter() - began)
-    pairs = source.lanes * source.turns
+    pairs = source.deal.samples
     epochs = config.steps * config.batch_size / pairs
     millions = {
         name: sum(p.numel() for p in part.parameters()) / 1e6 for name, part in model.named_children()
@@ -74,7 +73,7 @@ def plan(
         f"effective batch {config.batch_size} pairs = {world.size} processes x {config.compute.accumulate} "
         f"pieces x {share // config.compute.accumulate} pairs",
         f"steps           {config.steps} = {epochs:.2f} epochs of {pairs} pairs",
-        f"lanes           {source.lanes}, {source.lanes // world.size} a process",
+        f"lanes           {source.deal.lanes}, about {source.deal.lanes / world.size:.3g} a process",
         f"device          {_device_name(world.device)}, {config.compute.precision}",
         f"step            {seconds[-1]:.3f} s without waiting for data ({seconds[0]:.3f} s the first)",
         f"whole run       about {timedelta(seconds=round(seconds[-1] * config.steps))}",

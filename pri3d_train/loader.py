@@ -1,14 +1,15 @@
 """The stream of pairs as one rank's endless sequence, the same whatever number of processes reads it.
 
-An epoch of the stream is turns of lanes. Rank r of R owns lanes r, r+R, ...; worker w of W reads every W-th
-of those and hands over its samples of one turn at a time, which the main process puts back into lane order.
-The position in that order is all the state there is.
+Which samples are a rank's, and which of these a loader process reads, `shards.dealing` says. A worker hands
+over its samples of one turn at a time, which the main process puts back into their order. The place in that
+order is all the state there is.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from types import FrameType
 from typing import Any, Protocol
 
@@ -17,43 +18,46 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from pri3d_data.errors import DataError, Pri3DError, StorageError, UsageError
 from pri3d_train.pair_like import PairLike
+from shards.dealing import Deal, Place, advanced, places, share_of_worker
 
 #: Shorter than the half minute that launchers wait between SIGTERM and SIGKILL.
 _GRACE_S = 20
+#: Of the state a checkpoint holds.
+_VERSION = 2
 
 
 class PairSource(Protocol):
     """What the loader needs of `shards.stream.PairStream`; see there for the order it promises."""
 
     @property
-    def lanes(self) -> int:
-        """Independent lanes, fixed by data and parameters."""
+    def deal(self) -> Deal:
+        """The shape of every epoch."""
 
     @property
-    def turns(self) -> int:
-        """Full turns over all lanes in an epoch."""
+    def identity(self) -> str:
+        """Equal for streams of the same order."""
 
-    def iterate(self, epoch: int, lanes: Sequence[int], start_turn: int = 0) -> Iterator[Sequence[PairLike]]:
-        """One list a turn: the samples of ``lanes``, in their order."""
+    def serve(self, wanted: Iterable[Place]) -> Iterator[Sequence[PairLike]]:
+        """For every place the samples of its lanes, in their order."""
 
 
-class _LaneTurns(IterableDataset[Any]):
-    """Endless turns of one rank's lanes, cut among the loader's workers."""
+class _RankTurns(IterableDataset[Any]):
+    """One rank's samples from some place on, each worker's share of a turn at a time."""
 
-    def __init__(self, source: PairSource, lanes: Sequence[int], epoch: int, turn: int) -> None:
+    def __init__(self, source: PairSource, start: tuple[int, int], rank: int, ranks: int) -> None:
         self.source = source
-        self.lanes = lanes
-        self.epoch = epoch
-        self.turn = turn
+        self.start = start
+        self.rank = rank
+        self.ranks = ranks
+
+    def places(self) -> Iterator[Place]:
+        return places(self.source.deal, *self.start, self.rank, self.ranks)
 
     def __iter__(self) -> Iterator[Sequence[PairLike] | Pri3DError]:
         worker = get_worker_info()
-        lanes = self.lanes if worker is None else self.lanes[worker.id :: worker.num_workers]
-        epoch, turn = self.epoch, self.turn
+        who, of = (0, 1) if worker is None else (worker.id, worker.num_workers)
         try:
-            while True:
-                yield from self.source.iterate(epoch, lanes, turn)
-                epoch, turn = epoch + 1, 0
+            yield from self.source.serve(share_of_worker(p, who, of, self.ranks) for p in self.places())
         except Pri3DError as error:
             # Raised here it would reach the user as the text of a trace; as a value it arrives as it is.
             yield error
@@ -65,15 +69,13 @@ class PairLoader:
     Args:
         source: the stream; picklable if ``workers`` is not 0.
         batch_size: pairs a rank and step.
-        seed: the seed ``source`` was made with; only compared with that of ``state``.
         rank: this process.
         ranks: how many there are.
         workers: loader processes of this rank.
         state: what `state` gave, of a run with any number of ranks and workers.
 
     Raises:
-        UsageError: the lanes cannot be shared evenly by the ranks, the data are smaller than one turn, or
-            ``state`` belongs to another order of samples.
+        UsageError: there are more ranks than lanes, or ``state`` belongs to another order of samples.
     """
 
     def __init__(
@@ -81,59 +83,43 @@ class PairLoader:
         source: PairSource,
         *,
         batch_size: int,
-        seed: int,
         rank: int = 0,
         ranks: int = 1,
         workers: int = 0,
         state: Mapping[str, Any] | None = None,
     ) -> None:
-        if source.turns < 1:
-            raise UsageError("The data hold fewer pairs than one turn of the stream: build more scenes.")
-        if source.lanes % ranks:
-            usable = [n for n in range(1, source.lanes + 1) if source.lanes % n == 0]
-            nearest = min(usable, key=lambda n: (abs(n - ranks), n))
+        if ranks > source.deal.lanes:
             raise UsageError(
-                f"{source.lanes} lanes of data cannot be shared evenly by {ranks} ranks, so some pairs would "
-                f"be seen more often than others: start {nearest} processes instead."
+                f"{ranks} ranks cannot share {source.deal.lanes} lanes of data: the data set is small. Start "
+                f"at most {source.deal.lanes} processes, or build more scenes."
             )
         self._source = source
         self._batch = batch_size
+        self._rank = rank
         self._ranks = ranks
-        self._lanes = list(range(rank, source.lanes, ranks))
         # A worker without a lane would have nothing to say when its turn comes.
-        self._workers = min(workers, len(self._lanes))
-        self._seed = seed
-        self._epoch, self._position = 0, 0
+        self._workers = min(workers, -(-source.deal.lanes // ranks))
+        self._at = (0, 0) if state is None else self._start(state)
         #: Epoch of each pair of the batch handed out last, which may span two.
         self.epochs: list[int] = []
-        if state is not None:
-            self._epoch, self._position = self._start(state)
 
     def _start(self, state: Mapping[str, Any]) -> tuple[int, int]:
-        for name, mine in (("version", 1), ("seed", self._seed), ("lanes", self._source.lanes)):
+        for name, mine in (("version", _VERSION), ("order", self._source.identity)):
             if state.get(name) != mine:
                 raise UsageError(
                     f"The checkpoint's stream has {name} {state.get(name)}, this run {mine}: the next pair "
-                    "is not defined. Resume with the same data, --hold-out and --seed, or start anew in "
-                    "another --output."
+                    "is not defined. Resume with the same data, weights, --hold-out and --seed, or start "
+                    "anew in another --output."
                 )
-        samples = int(state["samples"])
-        if samples % self._ranks:
-            raise UsageError(
-                f"{samples} samples of this epoch are done, which {self._ranks} ranks cannot have shared: "
-                "resume with the number of processes the checkpoint was made with."
-            )
-        return int(state["epoch"]), samples // self._ranks
+        return int(state["epoch"]), int(state["sample"])
 
-    def state(self) -> dict[str, int]:
-        """Where the stream stands after the batches handed out so far; plain ints, equal on every rank."""
-        return {
-            "version": 1,
-            "epoch": self._epoch,
-            "samples": self._position * self._ranks,
-            "seed": self._seed,
-            "lanes": self._source.lanes,
-        }
+    def state(self) -> dict[str, int | str]:
+        """Where the stream stands after the batches handed out so far, equal on every rank.
+
+        Any number of ranks and workers may go on from it, with any batch.
+        """
+        epoch, sample = self._at
+        return {"version": _VERSION, "epoch": epoch, "sample": sample, "order": self._source.identity}
 
     def __iter__(self) -> Iterator[list[PairLike]]:
         """Batches without end, epoch after epoch; a batch may span two epochs.
@@ -142,22 +128,19 @@ class PairLoader:
             DataError: the stream met bytes that are not what they claim to be.
             StorageError: a loader process died.
         """
-        per_epoch = self._source.turns * len(self._lanes)
+        for batch in self._batches():
+            self.epochs = [epoch for epoch, _ in batch]
+            self._at = advanced(self._source.deal, *self._at, self._batch * self._ranks)
+            yield [pair for _, pair in batch]
+
+    def _batches(self) -> Iterator[list[tuple[int, PairLike]]]:
         samples = self._samples()
         while True:
-            batch = [next(samples) for _ in range(self._batch)]
-            self.epochs = [self._epoch + (self._position + i) // per_epoch for i in range(self._batch)]
-            done = self._position + self._batch
-            self._epoch, self._position = self._epoch + done // per_epoch, done % per_epoch
-            yield batch
+            yield list(islice(samples, self._batch))
 
-    def _samples(self) -> Iterator[PairLike]:
-        turn, already_seen = divmod(self._position, len(self._lanes))
-        for samples in self._turns(_LaneTurns(self._source, self._lanes, self._epoch, turn)):
-            yield from samples[already_seen:]
-            already_seen = 0
-
-    def _turns(self, dataset: _LaneTurns) -> Iterator[list[PairLike]]:
+    def _samples(self) -> Iterator[tuple[int, PairLike]]:
+        """Epoch and pair, one after the other."""
+        dataset = _RankTurns(self._source, self._at, self._rank, self._ranks)
         shares = iter(
             DataLoader(
                 dataset,
@@ -173,18 +156,21 @@ class PairLoader:
         )
         count = max(1, self._workers)
         failure: Pri3DError | None = None
-        while failure is None:
-            turn: list[PairLike] = [None] * len(self._lanes)  # type: ignore[list-item]
+        for place in dataset.places():
+            found: dict[int, PairLike] = {}
             for worker in range(count):
                 share = _next_share(shares)
                 if isinstance(share, Pri3DError):
                     failure = share
                     break
-                turn[worker::count] = share
-            else:
-                yield turn
+                lanes = share_of_worker(place, worker, count, self._ranks).lanes
+                found |= dict(zip(lanes, share, strict=True))
+            if failure is not None:
+                break
+            yield from ((place.epoch, found[lane]) for lane in place.lanes)
         # The loader's processes end once nothing refers to it; an error raised from within it would.
         del shares
+        assert failure is not None
         raise failure
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from pri3d_train.loader import PairSource
 from pri3d_train.pair_batch import stack_pairs
 from pri3d_train.pair_like import PairLike
 from pri3d_train.pair_model import PairModel
+from shards.dealing import places
 
 #: A retrieved pixel this near to the true one counts as found.
 RADIUS_PX = 5.0
@@ -74,7 +76,7 @@ def measure(model: PairModel, pairs: Iterable[PairLike], *, matches: int = 1024,
 
 def first_pairs(source: PairSource, count: int) -> Iterator[PairLike]:
     """The first ``count`` pairs that have matches, in the order of the stream's first epoch."""
-    for turn in source.iterate(0, range(source.lanes)):
+    for turn in source.serve(takewhile(lambda place: place.epoch == 0, places(source.deal, 0, 0))):
         for pair in turn:
             if count <= 0:
                 return

@@ -99,7 +99,6 @@ def pretrain(
     loader = PairLoader(
         source,
         batch_size=world.share_of(config.batch_size, config.compute.accumulate),
-        seed=config.seed,
         rank=world.rank,
         ranks=world.size,
         workers=config.workers,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pri3d_train.loader import PairSource
 from pri3d_train.pair_like import PairLike
+from shards.dealing import Place
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +42,12 @@ class TrivialStream:
 
     def __init__(self, source: PairSource) -> None:
         self.source = source
-        self.lanes = source.lanes
-        self.turns = source.turns
+        self.deal = source.deal
+        self.identity = source.identity
 
-    def iterate(self, epoch: int, lanes: Sequence[int], start_turn: int = 0) -> Iterator[list[PairLike]]:
+    def serve(self, wanted: Iterable[Place]) -> Iterator[list[PairLike]]:
         """See `PairSource`."""
-        for turn in self.source.iterate(epoch, lanes, start_turn):
+        for turn in self.source.serve(wanted):
             yield [trivial(pair) for pair in turn]
 
 

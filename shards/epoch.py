@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from shards.dealing import Deal
+
 FEWEST_TURNS = 8
 
 
@@ -37,8 +39,7 @@ def epoch_order(
         part: tells the data sets of a mixture apart.
 
     Returns:
-        (lanes, P // lanes) int64 pair numbers, each at most once. The P mod lanes pairs left over are others
-        in every epoch.
+        (lanes, ⌈P / lanes⌉) int64 pair numbers, each once; -1 in the last turn of lanes that have one less.
     """
     pairs = len(scene_of_pair)
     random = np.random.default_rng([seed, epoch, part])
@@ -50,11 +51,19 @@ def epoch_order(
     visit = np.cumsum(starts_visit) - 1
     place = random.permutation(int(visit[-1]) + 1) if pairs else np.zeros(0, np.int64)
     order = shuffled[np.argsort(place[visit], kind="stable")] if pairs else shuffled
-    turns = pairs // lanes
-    # Lanes are cut from the whole row, so the leftover is spread evenly between them.
-    starts = (np.arange(lanes, dtype=np.int64) * pairs) // lanes
-    table: NDArray[np.int64] = order[starts[:, None] + np.arange(turns)[None, :]]
-    return table
+    ends = _cuts(pairs, lanes)
+    at = ends[:-1, None] + np.arange(-(-pairs // lanes))
+    return np.where(at < ends[1:, None], order[np.minimum(at, pairs - 1)], -1)
+
+
+def deal_of(starts: NDArray[np.int64], lanes: Sequence[int]) -> Deal:
+    """The shape of every epoch of `mixed_order`, whatever its seed."""
+    longest, turns = _longest(starts, lanes)
+    pairs = int(starts[longest + 1] - starts[longest])
+    takes_part = [np.ones(own, dtype=bool) for own in lanes]
+    takes_part[longest] = np.diff(_cuts(pairs, lanes[longest])) == turns
+    last = np.concatenate(takes_part)[_interleaved(lanes)]
+    return Deal(sum(lanes), turns, tuple(np.flatnonzero(last).tolist()))
 
 
 def lanes_by_weight(weights: Sequence[float], pairs: Sequence[int], most_lanes: int) -> list[int]:
@@ -92,8 +101,8 @@ def mixed_order(
 ) -> NDArray[np.int64]:
     """`epoch_order` of several data sets side by side, each in lanes of its own.
 
-    An epoch is one pass over the data set that takes the most turns; the others begin again, in a new order,
-    as often as that takes.
+    An epoch is one pass over the data set that takes the most turns, every pair of it once. The others begin
+    again as often as that takes, in a new order, and without the few pairs that do not fill a turn.
 
     Args:
         scene_of_pair: (P,) int32 scene number of every pair, ascending.
@@ -102,25 +111,42 @@ def mixed_order(
         seed, epoch, pairs_per_visit: as of `epoch_order`.
 
     Returns:
-        (sum of lanes, turns) int64 pair numbers.
+        (sum of lanes, turns) int64 pair numbers; -1 in the last turn of lanes that have one less.
     """
     spans = list(zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True))
-    turns = mixed_turns(starts, lanes)
+    longest, turns = _longest(starts, lanes)
     rows = []
     for number, ((first, last), own) in enumerate(zip(spans, lanes, strict=True)):
+        if number == longest:
+            order = epoch_order(scene_of_pair[first:last], seed, epoch, own, pairs_per_visit, number)
+            rows.append(np.where(order < 0, -1, order + first))
+            continue
         per_pass = (last - first) // own
         passes, skip = divmod(epoch * turns, per_pass)
         parts: list[NDArray[np.int64]] = []
         while sum(part.shape[1] for part in parts) < skip + turns:
             scenes = scene_of_pair[first:last]
             order = epoch_order(scenes, seed, passes + len(parts), own, pairs_per_visit, number)
-            parts.append(order + first)
+            parts.append(order[:, :per_pass] + first)
         rows.append(np.concatenate(parts, axis=1)[:, skip : skip + turns])
     # Lanes of all data sets take turns, so that a batch smaller than a turn is mixed as well.
+    return np.concatenate(rows)[_interleaved(lanes)]
+
+
+def _longest(starts: NDArray[np.int64], lanes: Sequence[int]) -> tuple[int, int]:
+    """The data set that takes the most turns, and how many."""
+    pairs = np.diff(starts)
+    turns = -(-pairs // np.asarray(lanes))
+    longest = int(np.argmax(pairs / np.asarray(lanes)))
+    return longest, int(turns[longest])
+
+
+def _cuts(pairs: int, lanes: int) -> NDArray[np.int64]:
+    """(lanes + 1,) where lanes begin in a row of pairs: as long as each other, but for one pair."""
+    return (np.arange(lanes + 1, dtype=np.int64) * pairs) // lanes
+
+
+def _interleaved(lanes: Sequence[int]) -> NDArray[np.intp]:
+    """Which lane stands where, so that the data sets take turns."""
     place = np.concatenate([(np.arange(own) + 0.5) / own for own in lanes])
-    return np.concatenate(rows)[np.argsort(place, kind="stable")]
-
-
-def mixed_turns(starts: NDArray[np.int64], lanes: Sequence[int]) -> int:
-    """Turns of an epoch of `mixed_order`."""
-    return int((np.diff(starts) // np.asarray(lanes)).max())
+    return np.argsort(place, kind="stable")

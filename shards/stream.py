@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pri3d_data.errors import UsageError
-from shards.epoch import lanes_by_weight, lanes_for, mixed_order, mixed_turns
+from shards.dealing import Place
+from shards.epoch import deal_of, lanes_by_weight, lanes_for, mixed_order
 from shards.frame_cache import FrameCache, OpenShards
 from shards.geometry_cache import GeometryCache
 from shards.pair import GeometryRule, Pair, PairRecipe, match_pair
@@ -81,8 +83,23 @@ class PairStream:
         else:
             self._parts = self.index.dataset_pairs
             self._lanes_of = lanes_by_weight(*_weighed(datasets, weights, np.diff(self._parts)), lanes)
-        self.lanes = sum(self._lanes_of)
-        self.turns = mixed_turns(self._parts, self._lanes_of)
+        #: The shape of every epoch.
+        self.deal = deal_of(self._parts, self._lanes_of)
+
+    @property
+    def lanes(self) -> int:
+        """How many places of the data are mixed."""
+        return self.deal.lanes
+
+    @property
+    def identity(self) -> str:
+        """A digest of everything that decides the order of the stream, to tell whether it can be resumed."""
+        index = self.index
+        parts = (index.pair_scene, index.frame_number[index.pair_a], index.frame_number[index.pair_b])
+        digest = hashlib.blake2b(digest_size=8)
+        for part in (*parts, self._parts, np.array([*self._lanes_of, self.pairs_per_visit, self.seed])):
+            digest.update(np.asarray(part, dtype=np.int64).tobytes())
+        return digest.hexdigest()
 
     @property
     def has_geometry(self) -> bool:
@@ -90,18 +107,17 @@ class PairStream:
         return bool(self.index.scene_voxels[self.index.pair_scene].any())
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """(lanes, turns) int64: which pair of the index every lane serves on every turn of an epoch."""
+        """(lanes, turns) int64: which pair of the index every lane serves on every turn, -1 for none."""
         return mixed_order(
             self.index.pair_scene, self._parts, self._lanes_of, self.seed, epoch, self.pairs_per_visit
         )
 
-    def iterate(self, epoch: int, lanes: Sequence[int], start_turn: int = 0) -> Iterator[list[Pair]]:
-        """One list a turn, from ``start_turn``: the pairs of these lanes, in the order the lanes are given.
+    def serve(self, wanted: Iterable[Place]) -> Iterator[list[Pair]]:
+        """For every place the pairs of its lanes, in their order; see `shards.dealing.places`.
 
         Raises:
             DataError: a frame or a scene's geometry cannot be read or decoded.
         """
-        order = self.order(epoch)
         shards = OpenShards(self.index.shards)
         memory = self.cache_mb << 20
         surfaces: GeometryCache | None = None
@@ -109,8 +125,16 @@ class PairStream:
             surfaces = GeometryCache(self.index, memory // 4, shards)
             memory -= memory // 4
         cache = FrameCache(self.index, memory, shards)
-        for turn in range(start_turn, self.turns):
-            yield [self.pair(int(order[lane, turn]), cache, epoch, surfaces) for lane in lanes]
+        epoch, order = -1, np.zeros((0, 0), np.int64)
+        for place in wanted:
+            if place.epoch != epoch:
+                epoch, order = place.epoch, self.order(place.epoch)
+            yield [self.pair(int(order[lane, place.turn]), cache, epoch, surfaces) for lane in place.lanes]
+
+    def epoch(self, epoch: int) -> Iterator[list[Pair]]:
+        """All pairs of an epoch, turn by turn."""
+        turns = range(self.deal.turns)
+        return self.serve(Place(epoch, turn, self.deal.lanes_of(turn)) for turn in turns)
 
     def pair(
         self, number: int, cache: FrameCache, epoch: int = 0, surfaces: GeometryCache | None = None

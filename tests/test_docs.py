@@ -83,3 +83,29 @@ def test_the_page_says_how_long_its_code_is() -> None:
     lines = [line for line in code_of("add-a-dataset.md").splitlines() if line.strip()]
     assert f"{len(lines)} lines" in (DOCS / "add-a-dataset.md").read_text()
     assert len(lines) < 150
+
+
+def test_every_place_the_documentation_names_is_there() -> None:
+    root = DOCS.parent
+    pages = [root / "README.md", root / "CONTRIBUTING.md", *DOCS.glob("*.md")]
+    named = [
+        (page.name, *found)
+        for page in pages
+        for found in re.findall(
+            r"`((?:pri3d_data|shards|pipelines|pri3d_train)/[\w/]+\.py)(?:::(\w+))?", page.read_text()
+        )
+    ]
+    assert len(named) > 40
+    for page, file, name in named:
+        assert (root / file).is_file(), f"{page} names {file}"
+        text = (root / file).read_text()
+        assert not name or re.search(rf"^(?:class|def) {name}\b|^{name}\b", text, re.MULTILINE), (
+            f"{page}: {file}::{name}"
+        )
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    root = DOCS.parent
+    for page in [root / "README.md", root / "CONTRIBUTING.md", *DOCS.glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:\s]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

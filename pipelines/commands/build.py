@@ -13,11 +13,9 @@ import click
 import yaml
 from rich.console import Console
 
-from pipelines.build import build
 from pipelines.commands.parameter_options import chosen, named_option, parameter_options
 from pipelines.parameters import BuildParameters
 from pipelines.plan import BuildRequest
-from pipelines.progress import BuildProgress, print_summary
 from pipelines.registry import DATASETS
 from pri3d_data.errors import UsageError
 
@@ -134,6 +132,10 @@ def _add(name: str) -> None:
 
 def run_build(request: BuildRequest, workers: int, scheduler: str | None = None) -> int:
     """Build with a display on standard error; the exit status."""
+    # Dask takes a second to import, which only those who build should wait for.
+    from pipelines.build import build
+    from pipelines.progress import BuildProgress, print_summary
+
     console = Console(stderr=True)
     # A cluster's "please stop" is treated like Ctrl-C: wind down, keep what is finished.
     signal.signal(signal.SIGTERM, _interrupt)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pri3d_data.errors import DataError
+from shards.dealing import Deal
 
 
 @dataclass
@@ -39,14 +40,23 @@ class PretendStream:
     without_matches: bool = False
     geometry: str = "none"
     bare_lanes: tuple[int, ...] = ()
+    in_last_turn: int | None = None
 
     @property
     def has_geometry(self):
         return self.geometry != "none"
 
-    def iterate(self, epoch, lanes, start_turn=0):
-        for turn in range(start_turn, self.turns):
-            yield [self.pair(epoch, turn, lane) for lane in lanes]
+    @property
+    def deal(self):
+        return Deal(self.lanes, self.turns, tuple(range(self.lanes))[: self.in_last_turn])
+
+    @property
+    def identity(self):
+        return f"{self.seed}-{self.lanes}-{self.turns}"
+
+    def serve(self, wanted):
+        for place in wanted:
+            yield [self.pair(place.epoch, place.turn, lane) for lane in place.lanes]
 
     def pair(self, epoch, turn, lane):
         number = turn * self.lanes + lane

@@ -10,6 +10,9 @@ import time
 
 import pytest
 
+from pri3d_data.errors import UsageError
+from pri3d_train.sparse.backend import find_backend
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 TRAIN = ["-m", "pri3d_train", "pretrain", "--view", "--geo", "--augment", "--backbone", "resnet18"]
@@ -108,9 +111,13 @@ def test_a_slurm_step_out_of_time_stops_together_and_is_put_back_once(built, tmp
     assert f"at step {last} of 500" in said[0]
 
 
-@pytest.mark.parametrize(("backend", "package"), [("spconv", "spconv"), ("minkowski", "MinkowskiEngine")])
-def test_other_backends_train_the_same_networks(built, tmp_path, undisturbed, backend, package):
-    pytest.importorskip(package, reason=f"the backend {backend} is optional and not installed here")
+@pytest.mark.parametrize("backend", ["spconv", "minkowski"])
+def test_other_backends_train_the_same_networks(built, tmp_path, undisturbed, backend):
+    # MinkowskiEngine's own import fails on new Pythons; ours knows how to go about it.
+    try:
+        find_backend(backend)
+    except UsageError as error:
+        pytest.skip(str(error))
     train(built, tmp_path, 3, "--backend", backend)
     for mine, plain in zip(losses(tmp_path), undisturbed[:3], strict=True):
         assert mine == pytest.approx(plain, rel=5e-3)

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 from itertools import islice
@@ -17,14 +18,14 @@ def samples(loader, batches):
 
 def expected(stream, count):
     """(epoch, number in the epoch) of the first samples, in the order the stream promises."""
-    per_epoch = stream.lanes * stream.turns
+    per_epoch = stream.deal.samples
     return [divmod(number, per_epoch) for number in range(count)]
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2, 3])
 def test_the_order_is_the_stream_s_whatever_the_number_of_workers(workers):
     stream = PretendStream()
-    batches = samples(PairLoader(stream, batch_size=5, seed=0, workers=workers), 9)
+    batches = samples(PairLoader(stream, batch_size=5, workers=workers), 9)
     assert [one for batch in batches for one in batch] == expected(stream, 45)
 
 
@@ -32,7 +33,7 @@ def test_the_order_is_the_stream_s_whatever_the_number_of_workers(workers):
 def test_ranks_together_read_every_sample_once_and_each_step_the_same_ones(ranks, workers):
     stream = PretendStream()
     parts = [
-        samples(PairLoader(stream, batch_size=6 // ranks, seed=0, rank=r, ranks=ranks, workers=workers), 7)
+        samples(PairLoader(stream, batch_size=6 // ranks, rank=r, ranks=ranks, workers=workers), 7)
         for r in range(ranks)
     ]
     steps = [sorted(one for part in parts for one in part[step]) for step in range(7)]
@@ -43,10 +44,10 @@ def test_ranks_together_read_every_sample_once_and_each_step_the_same_ones(ranks
 @pytest.mark.parametrize("ranks_after", [1, 2])
 def test_it_goes_on_with_the_next_pair_even_on_other_ranks(done, ranks_after):
     stream = PretendStream()
-    first = PairLoader(stream, batch_size=4, seed=0)
+    first = PairLoader(stream, batch_size=4)
     samples(first, done)
     rest = [
-        samples(PairLoader(stream, batch_size=2, seed=0, rank=r, ranks=ranks_after, state=first.state()), 4)
+        samples(PairLoader(stream, batch_size=2, rank=r, ranks=ranks_after, state=first.state()), 4)
         for r in range(ranks_after)
     ]
     if ranks_after == 1:
@@ -58,29 +59,35 @@ def test_it_goes_on_with_the_next_pair_even_on_other_ranks(done, ranks_after):
 
 def test_resuming_reads_no_turn_before_the_one_it_stands_in():
     class Counting(PretendStream):
-        started = ()
+        served = ()
 
-        def iterate(self, epoch, lanes, start_turn=0):
-            self.started = (*self.started, (epoch, start_turn))
-            return super().iterate(epoch, lanes, start_turn)
+        def pair(self, epoch, turn, lane):
+            self.served = (*self.served, (epoch, turn, lane))
+            return super().pair(epoch, turn, lane)
 
     stream = Counting()
-    state = {"version": 1, "epoch": 4, "samples": 14, "seed": 0, "lanes": 6}
-    assert samples(PairLoader(stream, batch_size=2, seed=0, state=state), 1) == [[(4, 14), (4, 15)]]
-    assert stream.started == ((4, 2),)
+    state = {"version": 2, "epoch": 4, "sample": 14, "order": stream.identity}
+    assert samples(PairLoader(stream, batch_size=2, state=state), 1) == [[(4, 14), (4, 15)]]
+    assert min(stream.served) == (4, 2, 2)
 
 
-@pytest.mark.parametrize(("name", "other"), [("seed", 1), ("lanes", 12), ("version", 2)])
+@pytest.mark.parametrize("ranks", [2, 4, 5])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_ranks_that_do_not_divide_the_lanes_share_every_sample_all_the_same(ranks, workers):
+    stream = PretendStream(lanes=6, turns=3, in_last_turn=4)
+    parts = [
+        samples(PairLoader(stream, batch_size=2, rank=r, ranks=ranks, workers=workers), 12)
+        for r in range(ranks)
+    ]
+    steps = [sorted(one for part in parts for one in part[step]) for step in range(12)]
+    assert [one for step in steps for one in step] == expected(stream, 24 * ranks)
+
+
+@pytest.mark.parametrize(("name", "other"), [("order", "0"), ("version", 1)])
 def test_a_state_of_another_order_is_refused(name, other):
-    state = {**PairLoader(PretendStream(), batch_size=2, seed=0).state(), name: other}
+    state = {**PairLoader(PretendStream(), batch_size=2).state(), name: other}
     with pytest.raises(UsageError, match=name):
-        PairLoader(PretendStream(), batch_size=2, seed=0, state=state)
-
-
-@pytest.mark.parametrize(("ranks", "fit"), [(4, 3), (7, 6), (64, 6)])
-def test_ranks_that_cannot_share_the_lanes_learn_how_many_can(ranks, fit):
-    with pytest.raises(UsageError, match=f"start {fit} processes"):
-        PairLoader(PretendStream(lanes=6), batch_size=2, seed=0, ranks=ranks)
+        PairLoader(PretendStream(), batch_size=2, state=state)
 
 
 class Fatal(PretendStream):
@@ -93,14 +100,27 @@ class Fatal(PretendStream):
 
 
 def test_a_killed_loader_process_ends_the_run_with_a_remedy():
-    loader = PairLoader(Fatal(broken_at=7), batch_size=2, seed=0, workers=2)
+    loader = PairLoader(Fatal(broken_at=7), batch_size=2, workers=2)
     with pytest.raises(StorageError, match=r"A loader process died .* fewer --workers"):
         samples(loader, 9)
 
 
+def test_the_state_is_small_and_equal_on_all_ranks():
+    loaders = [PairLoader(PretendStream(), batch_size=2, rank=rank, ranks=3) for rank in range(3)]
+    for loader in loaders:
+        samples(loader, 5)
+    assert loaders[0].state() == loaders[1].state() == loaders[2].state()
+    assert len(json.dumps(loaders[0].state())) < 1024
+
+
+def test_more_ranks_than_lanes_are_refused():
+    with pytest.raises(UsageError, match="at most 6 processes"):
+        PairLoader(PretendStream(lanes=6), batch_size=2, ranks=7)
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_error_of_the_stream_arrives_as_it_was_raised(workers):
-    loader = PairLoader(PretendStream(broken_at=7), batch_size=2, seed=0, workers=workers)
+    loader = PairLoader(PretendStream(broken_at=7), batch_size=2, workers=workers)
     with pytest.raises(DataError) as caught:
         samples(loader, 9)
     assert str(caught.value) == "shard-000.tar at byte 512: the JPEG is cut short."

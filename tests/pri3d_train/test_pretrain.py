@@ -141,8 +141,9 @@ def test_an_earlier_checkpoint_continues_elsewhere_with_this_run_s_settings(undi
 
 
 def test_a_run_of_another_seed_does_not_take_over_a_checkpoint(undisturbed, tmp_path):
-    with pytest.raises(UsageError, match="seed 0, this run 1"):
-        train(tmp_path, replace(CONFIG, seed=1), resume=str(undisturbed))
+    other = replace(source(), seed=1)
+    with pytest.raises(UsageError, match=r"has order 0-.*this run 1-"):
+        train(tmp_path, replace(CONFIG, seed=1), other, resume=str(undisturbed))
 
 
 def test_a_loss_that_is_no_number_stops_before_it_is_saved_and_leaves_its_batch(tmp_path):
@@ -297,7 +298,7 @@ def test_two_ranks_average_their_shares_and_stay_equal(tmp_path):
     assert done.returncode == 0, done.stderr
     once, other = (torch.load(tmp_path / f"weights-{rank}.pt", weights_only=True) for rank in (0, 1))
     assert_same(once, other)
-    assert weights(tmp_path, 1)["stream"] == {"version": 1, "epoch": 0, "samples": 4, "seed": 0, "lanes": 6}
+    assert weights(tmp_path, 1)["stream"] == {"version": 2, "epoch": 0, "sample": 4, "order": "0-6-3"}
     # The same step by hand: the global batch is lanes 0 to 3, rank 0 has the even ones.
     torch.manual_seed(0)
     model = loop.PairModel("resnet18")

@@ -14,7 +14,7 @@ from pri3d_data.synth.scannet import scannet_truth
 from pri3d_data.synth.scannet_spec import scene_seed
 from pri3d_train.cli import main
 from pri3d_train.labelled_frames import LabelledFrames
-from pri3d_train.margin import measure
+from pri3d_train.margin import first_pairs, measure
 from pri3d_train.pair_model import PairModel
 from pri3d_train.probe_stream import ProbeStream
 from pri3d_train.scene_choice import parse_scenes
@@ -49,9 +49,8 @@ def test_every_figure_is_there_for_scripts_and_in_words(built, network):
 
 def test_points_are_where_the_room_s_surfaces_are(built):
     stream = ProbeStream([str(built / "out")], seed=0, matches=64)
-    turn = next(stream.iterate(0, range(stream.lanes)))
     known = 0
-    for pair in turn[:6]:
+    for pair in first_pairs(stream, 6):
         truth = scannet_truth(ROOMS, scene_seed(0, int(pair.scene[5:9])))
         camera, pose = truth.rig.color, truth.poses[pair.frame_b]
         to_world = truth.rig.color_to_world(pose)
@@ -76,7 +75,7 @@ def seen_points(truth, camera, to_world):
 
 def test_two_centimetres_are_measured_in_space(built):
     stream = ProbeStream([str(built / "out")], seed=0, matches=64)
-    pair = next(stream.iterate(0, range(stream.lanes)))[0]
+    (pair,) = first_pairs(stream, 1)
 
     class Positions(PairModel):
         """Features that name the cell, so that a pixel of the same image finds itself."""

@@ -23,7 +23,7 @@ class Signalled(PretendStream):
 
     number = signal.SIGUSR1
 
-    def __init__(self, datasets, *, seed, matches=1024, lanes=64, scenes=None, geometry="none", depth=False):
+    def __init__(self, datasets, *, seed, matches, **_):
         super().__init__(2, 4, (64, 64), min(matches, 32), seed)
 
     def pair(self, epoch, turn, lane):

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shards.epoch import epoch_order, lanes_by_weight, lanes_for, mixed_order
+from shards.dealing import Deal
+from shards.epoch import deal_of, epoch_order, lanes_by_weight, lanes_for, mixed_order
 
 
 def scene_numbers(sizes: list[int]) -> NDArray[np.int32]:
@@ -16,20 +17,13 @@ SIZES = st.lists(st.integers(0, 60), min_size=1, max_size=12).filter(lambda size
 
 
 @given(SIZES, st.integers(0, 2**40), st.integers(0, 1000), st.integers(1, 16), st.integers(1, 40))
-def test_an_epoch_serves_every_pair_at_most_once_and_leaves_less_than_one_turn(
+def test_an_epoch_serves_every_pair_once_in_lanes_that_differ_by_one(
     sizes: list[int], seed: int, epoch: int, lanes: int, visit: int
 ) -> None:
     order = epoch_order(scene_numbers(sizes), seed, epoch, lanes, visit)
-    assert order.shape == (lanes, sum(sizes) // lanes)
-    assert len(np.unique(order)) == order.size
-    assert order.size == 0 or 0 <= order.min() <= order.max() < sum(sizes)
-
-
-def test_the_pairs_left_over_are_others_in_other_epochs() -> None:
-    scenes = scene_numbers([50, 50, 3])
-    left = [set(range(103)) - set(epoch_order(scenes, 0, e, 8, 16).ravel().tolist()) for e in range(40)]
-    assert all(len(one) == 7 for one in left)
-    assert len(set.union(*left)) > 70
+    assert order.shape == (lanes, -(-sum(sizes) // lanes))
+    assert sorted(order[order >= 0].tolist()) == list(range(sum(sizes)))
+    assert (order[:, :-1] >= 0).all()
 
 
 def test_the_order_depends_on_seed_and_epoch_and_on_nothing_else() -> None:
@@ -51,7 +45,7 @@ def test_a_lane_walks_through_one_scene_at_a_time() -> None:
 def test_a_turn_mixes_scenes() -> None:
     scenes = scene_numbers([100] * 200)
     order = epoch_order(scenes, 0, 0, 64, 512)
-    distinct = [len(np.unique(scenes[order[:, turn]])) for turn in range(order.shape[1])]
+    distinct = [len(np.unique(scenes[order[:, turn]])) for turn in range(order.shape[1] - 1)]
     assert min(distinct) > 45
 
 
@@ -89,6 +83,7 @@ def test_a_mixture_serves_the_longest_once_and_the_others_again_and_again() -> N
     scenes = scene_numbers([100, 100, 100, 50, 50])
     starts = np.array([0, 300, 400])
     served = [mixed_order(scenes, starts, [4, 4], 5, epoch, 20) for epoch in range(3)]
+    assert deal_of(starts, [4, 4]) == Deal(8, 75, tuple(range(8)))
     assert all(order.shape == (8, 75) for order in served)
     for order in served:
         big, small = (order[(order >= 300) == which] for which in (False, True))
@@ -110,3 +105,19 @@ def test_a_batch_smaller_than_a_turn_is_mixed_too() -> None:
     order = mixed_order(scene_numbers([4000, 4000]), np.array([0, 4000, 8000]), [32, 32], 0, 0, 64)
     for first in range(0, 64, 4):
         assert ((order[first : first + 4] >= 4000).sum(axis=0) == 2).all()
+
+
+@given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 9), st.integers(1, 9), st.integers(0, 5))
+def test_the_deal_says_who_takes_part_in_the_last_turn(
+    one: int, two: int, lanes_one: int, lanes_two: int, epoch: int
+) -> None:
+    lanes = [min(lanes_one, one), min(lanes_two, two)]
+    starts = np.array([0, one, one + two])
+    order = mixed_order(scene_numbers([one, two]), starts, lanes, 3, epoch, 10)
+    deal = deal_of(starts, lanes)
+    assert order.shape == (deal.lanes, deal.turns)
+    assert (order[:, :-1] >= 0).all()
+    assert tuple(np.flatnonzero(order[:, -1] >= 0).tolist()) == deal.last
+    longest = 0 if one / lanes[0] >= two / lanes[1] else 1
+    own = order[(order >= starts[longest]) & (order < starts[longest + 1])]
+    assert sorted(own.tolist()) == list(range(starts[longest], starts[longest + 1]))

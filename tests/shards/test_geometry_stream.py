@@ -23,6 +23,7 @@ from pri3d_data.synth.scannet import ScanNetSynth, write_scannet
 from pri3d_data.synth.scannet_spec import ScanNetTruth, scannet_truth, scene_seed
 from shards import geometry_cache
 from shards.bundle import make_bundle
+from shards.dealing import Place
 from shards.frame_cache import FrameCache, OpenShards
 from shards.frames import StoredFrame
 from shards.geometry_cache import GeometryCache, decode_geometry
@@ -73,8 +74,11 @@ def stream_of(capture: Capture, geometry: Any = "paper", **settings: Any) -> Pai
 
 
 def epoch_of(stream: PairStream, lanes: Any = None) -> list[Pair]:
-    turns = stream.iterate(0, range(stream.lanes) if lanes is None else lanes)
-    return [pair for turn in turns for pair in turn]
+    own = range(stream.lanes) if lanes is None else lanes
+    deal = stream.deal
+    turns = [[lane for lane in own if lane in deal.lanes_of(turn)] for turn in range(deal.turns)]
+    served = stream.serve(Place(0, number, tuple(lanes)) for number, lanes in enumerate(turns))
+    return [pair for turn in served for pair in turn]
 
 
 def frames_of(stream: PairStream) -> dict[tuple[str, int], StoredFrame]:
@@ -228,11 +232,13 @@ def test_geometry_changes_neither_pairs_nor_their_matches(capture: Capture) -> N
 
 def test_lanes_apart_a_later_start_and_a_small_cache_give_the_same_chunks(capture: Capture) -> None:
     stream = stream_of(capture)
-    whole = list(stream.iterate(3, range(4)))
+    whole = list(stream.epoch(3))
+    full = stream.deal.turns - 1
     for lane in range(4):
-        alone = [turn[0] for turn in stream.iterate(3, [lane])]
-        assert all(map(same, alone, [turn[lane] for turn in whole]))
-    rest = [pair for turn in stream.iterate(3, range(4), start_turn=5) for pair in turn]
+        alone = [turn[0] for turn in stream.serve(Place(3, turn, (lane,)) for turn in range(full))]
+        assert all(map(same, alone, [turn[lane] for turn in whole[:full]]))
+    late = stream.serve(Place(3, turn, stream.deal.lanes_of(turn)) for turn in range(5, full + 1))
+    rest = [pair for turn in late for pair in turn]
     assert all(map(same, rest, [pair for turn in whole[5:] for pair in turn]))
     tight = stream_of(capture, cache_mb=0)
     assert all(map(same, epoch_of(tight), epoch_of(stream)))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from pri3d_data.errors import DataError, UsageError
 from shards import frame_cache
+from shards.dealing import Place, places
 from shards.pair import Pair
 from shards.stream import PairStream
 
@@ -16,7 +18,7 @@ Writer = Callable[..., object]
 
 
 def epoch_of(stream: PairStream, epoch: int = 0) -> list[Pair]:
-    return [pair for turn in stream.iterate(epoch, range(stream.lanes)) for pair in turn]
+    return [pair for turn in stream.epoch(epoch) for pair in turn]
 
 
 def names(pairs: list[Pair]) -> list[tuple[str, int, int]]:
@@ -38,28 +40,46 @@ def test_pairs_come_with_their_own_pixels_and_matches_within_both_images(kept: A
         assert np.abs(moved - shift).max() <= 1.0
 
 
-def test_an_epoch_serves_every_pair_once_but_for_less_than_one_turn(kept: Any) -> None:
-    stream = PairStream([str(kept.root)], seed=3, lanes=4)
+def test_an_epoch_serves_every_pair_once(kept: Any) -> None:
+    stream = PairStream([str(kept.root)], seed=3, lanes=7)
     served = names(epoch_of(stream))
-    assert len(set(served)) == len(served) == stream.turns * stream.lanes
-    assert set(served) <= kept.pairs
-    assert len(kept.pairs) - len(served) < stream.lanes
+    assert len(served) == stream.deal.samples == len(kept.pairs)
+    assert set(served) == kept.pairs
 
 
 def test_lanes_can_be_served_apart_and_give_the_same_pairs(kept: Any) -> None:
     stream = PairStream([str(kept.root)], seed=3, lanes=4)
-    whole = list(stream.iterate(5, range(4)))
+    whole = list(stream.epoch(5))
     for lane in range(4):
-        alone = [turn[0] for turn in stream.iterate(5, [lane])]
-        together = [turn[lane] for turn in whole]
-        assert names(alone) == names(together)
-        assert all(np.array_equal(a.matches, b.matches) for a, b in zip(alone, together, strict=True))
+        alone = list(stream.serve(Place(5, turn, (lane,)) for turn in range(15)))
+        assert names([pair for turn in alone for pair in turn]) == names([turn[lane] for turn in whole])
+        for turn, together in zip(alone, whole, strict=True):
+            assert np.array_equal(turn[0].matches, together[lane].matches)
 
 
-def test_starting_at_a_turn_gives_the_rest(kept: Any) -> None:
+def test_starting_anywhere_gives_the_rest(kept: Any) -> None:
     stream = PairStream([str(kept.root)], seed=3, lanes=4)
-    whole = [names(turn) for turn in stream.iterate(1, range(4))]
-    assert [names(turn) for turn in stream.iterate(1, range(4), start_turn=7)] == whole[7:]
+    whole = names(epoch_of(stream, 1)) + names(epoch_of(stream, 2))
+    rest = islice(stream.serve(places(stream.deal, 1, 30)), 20)
+    served = names([pair for turn in rest for pair in turn])
+    assert served == whole[30 : 30 + len(served)]
+    assert len(served) > 60
+
+
+def test_the_identity_tells_orders_apart(kept: Any, written: Any) -> None:
+    def identity(**settings: Any) -> str:
+        return PairStream([str(kept.root)], **{"seed": 0, **settings}).identity
+
+    assert identity() == identity(matches=7, cache_mb=5) == PairStream([str(written.root)], seed=0).identity
+    others = [
+        identity(seed=1),
+        identity(lanes=2),
+        identity(pairs_per_visit=3),
+        identity(scenes=lambda scene: scene != "scene0002_00"),
+        PairStream([str(kept.root), str(written.root)], seed=0).identity,
+        PairStream([str(kept.root), str(written.root)], seed=0, weights=[1, 2]).identity,
+    ]
+    assert len({identity(), *others}) == 7
 
 
 def test_seed_and_epoch_decide_order_and_matches(kept: Any) -> None:
