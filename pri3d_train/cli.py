@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import click
 
 from pri3d_data.errors import Pri3DError, UsageError
 from pri3d_train.pretrain_command import pretrain
+from pri3d_train.probe_command import probe
 
 
 class _CleanErrors(click.Group):
@@ -39,72 +39,7 @@ def main() -> None:
 
 
 main.add_command(pretrain)
-
-
-@main.command()
-@click.option(
-    "--data",
-    "datasets",
-    multiple=True,
-    required=True,
-    metavar="OUT",
-    help="Dataset folder or URL; repeatable.",
-)
-@click.option(
-    "--checkpoint",
-    required=True,
-    metavar="RUN_OR_FILE",
-    help="Run folder or checkpoint, ours or the authors'.",
-)
-@click.option("--scenes", default="", metavar="SCENES", help="Only these scenes: names or globs, by commas.")
-@click.option("--pairs", type=int, default=64, help="Pairs to measure.")
-@click.option("--matches", type=int, default=1024, help="Matches drawn from a pair.")
-@click.option("--seed", type=int, default=0, help="Decides the pairs, matches and random pixels.")
-@click.option("--ema", is_flag=True, help="Probe the averaged weights of a run with --ema.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def probe(
-    datasets: tuple[str, ...],
-    checkpoint: str,
-    scenes: str,
-    pairs: int,
-    matches: int,
-    seed: int,
-    ema: bool,
-    as_json: bool,
-) -> None:
-    """Measure how far apart matched and random pixels are in feature space.
-
-    \b
-    Example, on scenes the run was told to --hold-out:
-      pri3d-train probe --data shards/ --checkpoint runs/first --scenes "scene07*" --pairs 200
-    """
-    if pairs < 1 or matches < 1:
-        raise UsageError(
-            "There is nothing to measure with no pairs or no matches: give --pairs and --matches above 0."
-        )
-    import torch
-
-    from pri3d_train.initialise import load_network
-    from pri3d_train.margin import first_pairs, measure
-    from pri3d_train.scene_choice import parse_scenes
-    from shards.stream import PairStream
-
-    model, said = load_network(checkpoint, ema=ema)
-    choice = parse_scenes(scenes, exclude=False)
-    source = PairStream(datasets, seed=seed, matches=matches, scenes=choice)
-    if choice is not None:
-        choice.check("--scenes")
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
-    result = measure(model, first_pairs(source, pairs), matches=matches, seed=seed)
-    if as_json:
-        click.echo(json.dumps({"checkpoint": checkpoint, **result.as_dict()}))
-        return
-    click.echo(said)
-    click.echo(
-        f"{result.pairs} pairs: cosine of matched pixels {result.matched:.3f}, "
-        f"of random ones {result.random:.3f}"
-    )
-    click.echo(f"margin {result.margin:.3f}, partner found within 5 px {result.retrieval:.1%}")
+main.add_command(probe)
 
 
 @main.command()

@@ -193,8 +193,8 @@ def preset(name: str) -> PretrainConfig:
     ``paper``: SGD 0.1, momentum 0.9, no weight decay, x0.99 every 1000 steps, 60,000 steps of 64 pairs.
 
     ``reference``: the authors' scripts: dampening 0.1, poly 0.9 at every step, batch-norm momentum from 0.5
-    down to 0.001 within 180 steps, photometric augmentation, and 65,625 steps, which are their five epochs
-    of 840,000 pairs. Their depth loss (weight 1) needs depth in the stream and is asked for by name.
+    down to 0.001 within 180 steps, photometric augmentation, the depth loss with weight 1, and 65,625
+    steps, which are their five epochs of 840,000 pairs.
 
     Raises:
         UsageError: for any other name.
@@ -206,6 +206,7 @@ def preset(name: str) -> PretrainConfig:
             steps=65_625,
             augment=True,
             bn_decay=True,
+            losses=LossConfig(depth=1.0),
             sgd=SgdConfig(dampening=0.1),
             schedule=ScheduleConfig(kind="poly", power=0.9),
         )

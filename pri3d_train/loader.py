@@ -197,6 +197,8 @@ def _outlive_the_last_step(_: int) -> None:
     # Ctrl-C, and torchrun's SIGTERM, reach the whole process group, but the trainer still wants the pairs of
     # the step it is in. SIGTERM therefore ends this process late, yet surely: its parent waits for it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # SLURM sends it to every process of a step, and it would kill one that does not know it.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end_later)
 
 

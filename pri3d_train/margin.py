@@ -1,7 +1,8 @@
-"""How well a network's features tell matched pixels from others, in three numbers that need no labels.
+"""How well a network's features tell matched pixels from others, in numbers that need no labels.
 
 The margin is the mean cosine similarity of matched pixels minus that of random pixels of the same two images;
-the accuracy is how often a match's feature finds its own partner among the pair's sampled matches.
+retrieval is how often a match's feature finds its own partner among the pair's sampled matches: within 5
+pixels of it, and where the depth is known, within 2 cm of it in the world.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import takewhile
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -24,19 +26,25 @@ from shards.dealing import places
 
 #: A retrieved pixel this near to the true one counts as found.
 RADIUS_PX = 5.0
+#: The same for the points the two pixels see: the distance within which pixels match (paper, section 3.1).
+RADIUS_M = 0.02
 
 
 @dataclass(frozen=True)
 class Margin:
-    """Means over pairs; similarities in [-1, 1], accuracy in [0, 1]."""
+    """Means over pairs; similarities in [-1, 1], retrieval in [0, 1].
+
+    ``retrieval_2cm`` is over the matches whose true pixel has a measured depth, None where no pair has any.
+    """
 
     pairs: int
     matched: float
     random: float
     margin: float
     retrieval: float
+    retrieval_2cm: float | None = None
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, float | None]:
         """For JSON."""
         return asdict(self)
 
@@ -46,7 +54,8 @@ def measure(model: PairModel, pairs: Iterable[PairLike], *, matches: int = 1024,
 
     Args:
         model: on the device to compute on.
-        pairs: of any image sizes.
+        pairs: of any image sizes; those with ``points_b``, (H, W, 3) metres of the second image's pixels in
+            its camera's frame, NaN where unmeasured, are asked about 2 cm as well.
         matches: most matches a pair has; as many random pixel pairs are drawn.
         seed: of the random pixels.
 
@@ -57,8 +66,12 @@ def measure(model: PairModel, pairs: Iterable[PairLike], *, matches: int = 1024,
     rows = [_measure_pair(model, pair, matches, random) for pair in pairs if len(pair.matches)]
     if not rows:
         raise UsageError("No pair with matches was found to probe: choose other --scenes or more --pairs.")
-    matched, unmatched, found = (sum(column) / len(rows) for column in zip(*rows, strict=True))
-    return Margin(len(rows), matched, unmatched, matched - unmatched, found)
+    *columns, near = zip(*rows, strict=True)
+    matched, unmatched, found = (sum(column) / len(rows) for column in columns)
+    known = [share for share in near if share is not None]
+    return Margin(
+        len(rows), matched, unmatched, matched - unmatched, found, sum(known) / len(known) if known else None
+    )
 
 
 def first_pairs(source: PairSource, count: int) -> Iterator[PairLike]:
@@ -75,7 +88,7 @@ def first_pairs(source: PairSource, count: int) -> Iterator[PairLike]:
 @torch.no_grad()
 def _measure_pair(
     model: PairModel, pair: PairLike, rows: int, random: torch.Generator
-) -> tuple[float, float, float]:
+) -> tuple[float, float, float, float | None]:
     batch = stack_pairs([pair], max(rows, len(pair.matches))).to(model.mean.device)
     count = int(batch.valid.sum())
     maps = model.features(batch.image_a), model.features(batch.image_b)
@@ -90,7 +103,21 @@ def _measure_pair(
         float(scores.diagonal().mean()),
         float((left * right).sum(1).mean()),
         float((distance <= RADIUS_PX).float().mean()),
+        _near_in_space(pair, retrieved, ends[1][0]),
     )
+
+
+def _near_in_space(pair: PairLike, retrieved: Tensor, true: Tensor) -> float | None:
+    """Share of retrieved pixels whose point is within `RADIUS_M` of the true one's; None if none is known."""
+    points = getattr(pair, "points_b", None)
+    if points is None:
+        return None
+    found, wanted = (points[at[:, 1], at[:, 0]] for at in (retrieved.cpu().numpy(), true.cpu().numpy()))
+    known = np.isfinite(wanted).all(axis=1)
+    if not known.any():
+        return None
+    # A retrieved pixel without depth compares as NaN, which is not near.
+    return float((np.linalg.norm(found - wanted, axis=1)[known] <= RADIUS_M).mean())
 
 
 def _unit(features: Tensor, pixels: Tensor) -> Tensor:

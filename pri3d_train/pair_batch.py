@@ -105,6 +105,7 @@ def _stack_depth(pairs: Sequence[PairLike]) -> Tensor:
     measured = [depth for depth in found if depth is not None]
     if len(measured) < len(found):
         raise UsageError(
-            "--depth-loss compares with measured depth, which this stream's pairs do not carry: leave it out."
+            "The depth loss compares with measured depth, which this stream's pairs do not carry: give "
+            "--depth-loss 0."
         )
     return torch.from_numpy(np.stack(measured).astype(np.float32))

@@ -34,10 +34,14 @@ from pri3d_train.trivial import TrivialStream
 
 @dataclass(frozen=True)
 class Outcome:
-    """``step`` finished steps; ``stopped`` if a signal ended the run before its last one."""
+    """``step`` finished steps; ``stopped`` if a signal ended the run before its last one.
+
+    ``out_of_time`` if that was SIGUSR1, on any rank.
+    """
 
     step: int
     stopped: bool
+    out_of_time: bool = False
 
 
 def pretrain(
@@ -52,7 +56,7 @@ def pretrain(
     sparse: Callable[[BackendName], nn.Module] = sparse_network,
     wandb: str = "",
 ) -> Outcome:
-    """Train on ``source`` until ``config.steps``, or until SIGINT or SIGTERM, writing everything to ``run``.
+    """Train on ``source`` until ``config.steps`` or until a signal (`StopRequest`), writing all to ``run``.
 
     On a CPU the same seed, data and number of ranks and threads give the same losses to the last bit, and so
     does a run that was interrupted and resumed.
@@ -100,7 +104,7 @@ def pretrain(
         workers=config.workers,
         state=position,
     )
-    stopped = False
+    stopped = out_of_time = False
     with ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
         log = stack.enter_context(RunLog(run, step, config, console, wandb)) if world.is_main else None
@@ -115,15 +119,16 @@ def pretrain(
             batch = [augment_batch(piece, recipes) if recipes else piece for piece, recipes in stacked]
             terms = update(batch, step)
             matches = torch.stack([piece.valid.sum() for piece in batch]).sum()
-            wish = torch.tensor(float(stop.wanted))
+            asked = [torch.tensor(float(wish)) for wish in (stop.wanted, stop.out_of_time)]
             # One small sum a step lets every rank see the same losses and stop after the same step.
-            *sums, all_matches, wishes = world.sum([*terms.values(), matches, wish])
+            *sums, all_matches, wishes, alarms = world.sum([*terms.values(), matches, *asked])
             values = {name: total / world.size for name, total in zip(terms, sums, strict=True)}
             step += 1
             meter.steps += 1
             if not math.isfinite(values["loss"]):
                 stop_diverged(run, step, update.rate(step - 1), values, terms, batch, world)
             stopped = wishes > 0 and step < config.steps
+            out_of_time = stopped and alarms > 0
             last = stopped or step == config.steps
             if log is None:
                 continue
@@ -133,7 +138,7 @@ def pretrain(
                 log.write(step, {**values, "matches": all_matches / config.batch_size})
             if last or step % config.checkpoint.every == 0:
                 checkpoint.save(run, step, model, optimizer, loader.state(), config, average)
-    return Outcome(step, stopped)
+    return Outcome(step, stopped, out_of_time)
 
 
 def checked(config: PretrainConfig, source: PairSource) -> PairSource:

@@ -33,16 +33,16 @@ _BACKENDS = ["auto", "torch", "spconv", "minkowski"]
 @click.option(
     "--depth-loss",
     type=float,
-    default=0.0,
+    show_default="preset's: 0 or 1",
     metavar="W",
-    help="Weight of the authors' depth regression; 0: off. Needs depth in the stream.",
+    help="Weight of the authors' depth regression; 0: off.",
 )
 @click.option("--trivial", is_flag=True, help="The paper's baseline: one frame twice, augmented.")
 @click.option(
     "--preset",
     default="paper",
     type=click.Choice(["paper", "reference"]),
-    help="Optimiser, schedule, augmentation, and what a match with a voxel is.",
+    help="Optimiser, schedule, augmentation, depth loss, and what a match with a voxel is.",
 )
 @click.option("--backbone", default="resnet50", type=click.Choice(["resnet18", "resnet50"]), help="Encoder.")
 @click.option("--backend", default="auto", type=click.Choice(_BACKENDS), help="Sparse convolutions by.")
@@ -88,13 +88,14 @@ _BACKENDS = ["auto", "torch", "spconv", "minkowski"]
 @click.option("--keep", type=int, default=3, help="Checkpoints that stay on disk.")
 @click.option("--log-every", type=int, default=10, metavar="STEPS", help="Lines of RUN/log.jsonl.")
 @click.option("--wandb", default="", metavar="PROJECT", help="Log to Weights & Biases as well.")
+@click.option("--requeue", is_flag=True, help="After SIGUSR1, have SLURM run this job again.")
 @click.option("--dry-run", is_flag=True, help="Time a step, print the plan, write nothing.")
 @click.pass_context
 def pretrain(ctx: click.Context, /, datasets: tuple[str, ...], output: Path, **options: Any) -> None:
     """Pre-train a ResUNet on pairs of frames.
 
-    Ctrl-C or SIGTERM saves a checkpoint and ends with status 3; the same command then goes on with the next
-    pair. (Under torchrun the launcher's own status is 1 whenever a rank's is not 0.)
+    Ctrl-C, SIGTERM or SIGUSR1 saves a checkpoint and ends with status 3; the same command then goes on with
+    the next pair. (Under torchrun the launcher's own status is 1 whenever a rank's is not 0.)
 
     \b
     Examples:
@@ -113,10 +114,12 @@ def pretrain(ctx: click.Context, /, datasets: tuple[str, ...], output: Path, **o
     from pri3d_train.distributed import join_world
     from pri3d_train.dry_run import plan
     from pri3d_train.pretrain import pretrain as run
+    from pri3d_train.requeue import own_job, requeue
     from pri3d_train.scene_choice import parse_scenes
     from shards.stream import PairStream
 
     config = configured(options)
+    job = own_job() if options["requeue"] else ""
     with join_world() as world:
         scenes = parse_scenes(options["hold_out"], exclude=True)
         roots, weights = parse_data(datasets)
@@ -149,6 +152,8 @@ def pretrain(ctx: click.Context, /, datasets: tuple[str, ...], output: Path, **o
         if world.is_main:
             ending = "Stopped, resumable by the same command," if outcome.stopped else "Done"
             click.echo(f"{ending} at step {outcome.step} of {config.steps}: {output}", err=True)
+            if job and outcome.out_of_time:
+                click.echo(requeue(job), err=True)
     if outcome.stopped:
         ctx.exit(3)
 
@@ -173,7 +178,7 @@ def configured(options: dict[str, Any]) -> PretrainConfig:
         losses=configs.LossConfig(
             options["view_weight"] if options["view"] else 0.0,
             options["geo_weight"] if options["geo"] else 0.0,
-            options["depth_loss"],
+            base.losses.depth if options["depth_loss"] is None else options["depth_loss"],
         ),
         compute=configs.ComputeConfig(
             **{

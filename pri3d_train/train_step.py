@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext
 
@@ -24,11 +26,14 @@ def place(model: PairModel, config: PretrainConfig, world: World) -> PairModel:
     """``model`` on its device, with synchronised batch norm if asked for; state-dict keys stay.
 
     Raises:
-        UsageError: batch norm is to be synchronised on CPUs, which torch cannot do.
+        UsageError: batch norm is to be synchronised on CPUs, which torch cannot do, or networks are to be
+            compiled and there is no compiler.
     """
+    if config.compute.compile:
+        _find_compiler()
+    if config.compute.sync_bn and world.device.type != "cuda":
+        raise UsageError("--sync-bn works on GPUs only, where torch can do it: leave it out.")
     if config.compute.sync_bn and world.size > 1:
-        if world.device.type != "cuda":
-            raise UsageError("--sync-bn works on GPUs only: leave it out, or start one process.")
         # Not of the 3D network: it has a row for every voxel, and a rank may have no geometry to come with.
         model.backbone = nn.SyncBatchNorm.convert_sync_batchnorm(  # type: ignore[no-untyped-call]
             model.backbone
@@ -38,6 +43,17 @@ def place(model: PairModel, config: PretrainConfig, world: World) -> PairModel:
         # Images arrive with channels last; weights that differ would be reordered in every step.
         model.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
+
+
+def _find_compiler() -> None:
+    # torch.compile writes C++ for CPUs and the launchers of GPU kernels; without a compiler it fails at the
+    # first step with a long trace.
+    wanted = [os.environ.get("CXX", ""), "g++", "clang++", "c++"]
+    if not any(shutil.which(name) for name in wanted if name):
+        raise UsageError(
+            "--compile needs a C++ compiler, and none of g++, clang++ and c++ is installed: install one "
+            "(apt-get install g++), name it in CXX, or leave out --compile."
+        )
 
 
 class TrainStep:

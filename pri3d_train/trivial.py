@@ -27,6 +27,8 @@ class TrivialPair:
     image_a: NDArray[Any]
     image_b: NDArray[Any]
     matches: NDArray[Any]
+    depth_a: NDArray[Any] | None = None
+    depth_b: NDArray[Any] | None = None
 
 
 class TrivialStream:
@@ -53,4 +55,5 @@ def trivial(pair: PairLike) -> TrivialPair:
     """The first frame of ``pair`` with itself."""
     ends = pair.matches[:, :2]
     both = np.concatenate([ends, ends], 1)
-    return TrivialPair(pair.scene, pair.frame_a, pair.frame_b, pair.image_a, pair.image_a, both)
+    depth = getattr(pair, "depth_a", None)
+    return TrivialPair(pair.scene, pair.frame_a, pair.frame_b, pair.image_a, pair.image_a, both, depth, depth)

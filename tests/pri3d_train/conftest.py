@@ -1,4 +1,4 @@
-"""Makes `pretend_stream` importable here and in the processes that tests start."""
+"""Makes `pretend_stream` importable here and in the processes that tests start; rooms built once."""
 
 import sys
 from pathlib import Path
@@ -7,6 +7,19 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+from made_up_rooms import ROOMS, build
+
+from pri3d_data.synth.scannet import write_scannet
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """Two small made-up rooms as a user has them: raw captures and, with voxels of 16 cm and labels, shards."""
+    folder = tmp_path_factory.mktemp("built")
+    write_scannet(folder / "raw", scenes=2, seed=0, spec=ROOMS)
+    build(folder / "raw", folder / "out", "--labels")
+    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,7 @@ class Recorded(PretendStream):
 @pytest.fixture
 def command(monkeypatch):
     monkeypatch.setattr(shards.stream, "PairStream", Recorded)
+    monkeypatch.setattr("pri3d_train.probing.ProbeStream", Recorded)
     return lambda *args: CliRunner().invoke(main, [str(arg) for arg in args])
 
 
@@ -51,6 +52,7 @@ def test_a_run_from_the_command_line_and_a_probe_of_it(command, tmp_path):
         "random",
         "margin",
         "retrieval",
+        "retrieval_2cm",
     }
     assert "margin" in command("probe", "--data", "out", "--checkpoint", run, "--pairs", 1).stdout
 

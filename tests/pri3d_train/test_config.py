@@ -4,6 +4,7 @@ import pytest
 
 from pri3d_data.errors import UsageError
 from pri3d_train.config import CheckpointConfig, ComputeConfig, LossConfig, PretrainConfig, SgdConfig, preset
+from pri3d_train.pretrain_command import configured, pretrain
 from pri3d_train.schedule import batch_norm_momentum, learning_rate
 
 
@@ -65,6 +66,17 @@ def test_what_cannot_work_is_refused_with_a_way_out(make):
 
 def test_a_configuration_is_plain_enough_for_json():
     assert json.loads(json.dumps(preset("reference").as_dict()))["schedule"]["kind"] == "poly"
+
+
+def test_the_reference_run_has_the_depth_loss_unless_told_otherwise():
+    def losses(*options):
+        command = ["--data", "out", "--output", "run", "--view", "--geo", *options]
+        return configured(pretrain.make_context("pretrain", command).params).losses
+
+    assert losses("--preset", "reference") == LossConfig(1.0, 1.0, 1.0)
+    assert losses("--preset", "reference", "--depth-loss", "0") == LossConfig(1.0, 1.0, 0.0)
+    assert losses() == LossConfig(1.0, 1.0, 0.0)
+    assert losses("--depth-loss", "0.5", "--view-weight", "2") == LossConfig(2.0, 1.0, 0.5)
 
 
 def test_the_reference_run_augments_and_slows_its_batch_statistics_down():

@@ -1,11 +1,13 @@
 import json
+import os
+import signal
 from itertools import islice
 
 import numpy as np
 import pytest
 from pretend_stream import PretendStream
 
-from pri3d_data.errors import DataError, UsageError
+from pri3d_data.errors import DataError, StorageError, UsageError
 from pri3d_train.loader import PairLoader
 from pri3d_train.pair_batch import stack_pairs
 
@@ -86,6 +88,21 @@ def test_a_state_of_another_order_is_refused(name, other):
     state = {**PairLoader(PretendStream(), batch_size=2).state(), name: other}
     with pytest.raises(UsageError, match=name):
         PairLoader(PretendStream(), batch_size=2, state=state)
+
+
+class Fatal(PretendStream):
+    """Kills the process that reads the pair ``broken_at``, as the kernel does when memory runs out."""
+
+    def pair(self, epoch, turn, lane):
+        if turn * self.lanes + lane == self.broken_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().pair(epoch, turn, lane)
+
+
+def test_a_killed_loader_process_ends_the_run_with_a_remedy():
+    loader = PairLoader(Fatal(broken_at=7), batch_size=2, workers=2)
+    with pytest.raises(StorageError, match=r"A loader process died .* fewer --workers"):
+        samples(loader, 9)
 
 
 def test_the_state_is_small_and_equal_on_all_ranks():

@@ -190,6 +190,45 @@ def test_a_joint_augmented_run_resumes_to_the_bit(tmp_path):
         train(tmp_path / "half", CONFIG)
 
 
+class PretendWandb:
+    """Weights & Biases as far as it is used, remembering what it was told."""
+
+    def __init__(self):
+        self.runs, self.lines, self.ended = [], [], []
+
+    def init(self, **options):
+        self.runs.append(options)
+        return self
+
+    def log(self, values, step):
+        self.lines.append((step, values["train/loss"]))
+
+    def finish(self, exit_code):
+        self.ended.append(exit_code)
+
+
+def test_a_resumed_run_goes_on_with_its_own_curve_at_weights_and_biases(tmp_path, monkeypatch):
+    wandb = PretendWandb()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    train(tmp_path, replace(CONFIG, steps=1), wandb="rooms")
+    train(tmp_path, replace(CONFIG, steps=2), wandb="rooms")
+    first, second = wandb.runs
+    assert (first["project"], first["config"]["steps"], second["config"]["steps"]) == ("rooms", 1, 2)
+    assert first["id"] == second["id"]
+    assert second["resume"] == "allow"
+    assert wandb.lines == [(step, loss) for step, loss, _ in losses_of(tmp_path)]
+    assert wandb.ended == [0, 0]
+    with pytest.raises(DivergedError):
+        train(tmp_path / "bad", replace(CONFIG, sgd=SgdConfig(lr=1e30)), wandb="rooms")
+    assert wandb.ended == [0, 0, 1]
+
+
+def test_weights_and_biases_that_is_not_there_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(UsageError, match=r"pip install 'pri3d\[wandb\]'"):
+        train(tmp_path, wandb="rooms")
+
+
 def test_geometry_is_asked_for_only_where_there_is_some(tmp_path):
     with pytest.raises(UsageError, match="holds no geometry"):
         train(tmp_path, JOINT, source(), sparse=PretendSparse)

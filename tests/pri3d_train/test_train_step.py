@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from pri3d_train.depth_loss import depth_loss
 from pri3d_train.distributed import World
 from pri3d_train.pair_batch import stack_pairs
 from pri3d_train.pair_model import PairModel
-from pri3d_train.train_step import TrainStep
+from pri3d_train.train_step import TrainStep, place
 
 ALONE = World(0, 1, torch.device("cpu"))
 CONFIG = PretrainConfig("resnet18", steps=9, losses=LossConfig(1.0, 1.0), sgd=SgdConfig(lr=0.5))
@@ -96,6 +97,48 @@ def test_half_precision_gives_nearly_the_same_losses():
         assert half[name].dtype == torch.float32
         assert float(half[name]) == pytest.approx(float(value), rel=0.02)
         assert float(half[name]) != float(value)
+
+
+def test_what_this_machine_cannot_do_is_refused_before_the_first_step(monkeypatch, tmp_path):
+    with pytest.raises(UsageError, match="--sync-bn works on GPUs only"):
+        place(model_without_norms(), replace(CONFIG, compute=ComputeConfig(sync_bn=True)), ALONE)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(UsageError, match=r"C\+\+ compiler"):
+        place(model_without_norms(), replace(CONFIG, compute=ComputeConfig(compile=True)), ALONE)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler: no g++ here")
+def test_a_compiled_network_takes_the_same_steps_under_the_same_names():
+    # Batch norm's statistics are left alone: at a rate of 0.5 they would magnify the last bits.
+    config = replace(CONFIG, losses=LossConfig(), sgd=SgdConfig(lr=0.01))
+
+    def train(compute):
+        torch.manual_seed(3)
+        model = place(PairModel("resnet18"), replace(config, compute=compute), ALONE)
+        optimizer = torch.optim.SGD(model.parameters(), 0.01)
+        update = TrainStep(replace(config, compute=compute), model, optimizer, None, ALONE)
+        stream = PretendStream(size=(64, 64), matches=64)
+        batch = [stack_pairs([stream.pair(0, 0, lane) for lane in range(2)], 64)]
+        return model, [float(update(batch, step)["loss"]) for step in range(3)]
+
+    plain, losses = train(ComputeConfig())
+    compiled, compiled_losses = train(ComputeConfig(compile=True))
+    assert compiled_losses == pytest.approx(losses, rel=1e-3)
+    assert compiled.state_dict().keys() == plain.state_dict().keys()
+
+
+def test_weights_that_lie_channels_last_are_the_same_weights():
+    torch.manual_seed(4)
+    model = PairModel("resnet18").eval()
+    images = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    expected = model.features(images)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.backbone.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(model.features(images), expected, rtol=1e-3, atol=1e-4)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name]), name
 
 
 def test_the_depth_loss_is_its_definition_pixel_by_pixel():

@@ -167,3 +167,18 @@ def test_a_checkpoint_of_another_backbone_says_which(tmp_path, model):
     file = checkpoint.save(tmp_path, 1, model, optimizer, {}, CONFIG)
     with pytest.raises(UsageError, match="--backbone resnet18"):
         checkpoint.restore(file, model, optimizer, PretrainConfig("resnet50"))
+
+
+def test_a_checkpoint_of_other_shapes_names_the_tensor(tmp_path):
+    file = save(tmp_path, 1)
+    wider = torch.nn.Linear(3, 2)
+    with pytest.raises(DataError, match="weight is 2x2 and should be 2x3"):
+        checkpoint.restore(file, wider, torch.optim.SGD(wider.parameters(), 0.1), CONFIG)
+    assert wider.weight.shape == (2, 3)
+
+
+def test_an_optimiser_of_other_parameters_is_named(tmp_path):
+    file = save(tmp_path, 1)
+    small = torch.nn.Linear(2, 2)
+    with pytest.raises(DataError, match=r"step-000001\.pt: its optimiser state does not fit"):
+        checkpoint.restore(file, small, torch.optim.SGD([small.weight], 0.1), CONFIG)
