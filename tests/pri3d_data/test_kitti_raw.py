@@ -65,9 +65,9 @@ def test_a_rebuild_is_decided_by_every_file_of_the_drive_and_its_calibration(raw
         "calib_cam_to_cam.txt",
         "calib_imu_to_velo.txt",
         "calib_velo_to_cam.txt",
-        "image_02/data",
-        "velodyne_points/data",
-        "oxts/data",
+        "data/",
+        "data/",
+        "data/",
     ]
     assert one(raw).stamps == before
     for position, path in ((4, "velodyne_points/data/0000000007.bin"), (5, "oxts/data/0000000000.txt")):
