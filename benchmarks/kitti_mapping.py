@@ -26,9 +26,9 @@ from pri3d_data.kitti_drive import DEPTH_UNIT_M
 from pri3d_data.kitti_velodyne import spacing_px
 from pri3d_data.lidar_projection import project_scan, without_hidden
 from pri3d_data.mapping import SparseView, common_share, seen_in
-from pri3d_data.synth.cast import in_view
 from pri3d_data.synth.kitti import KittiSynth, KittiTruth, kitti_truth, write_kitti_drive
 from pri3d_data.synth.laser import scan_street
+from pri3d_data.synth.rays import in_view
 
 COLUMNS = {
     "drive": "drive",

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pri3d_data.atomic_file import atomic_file
-from pri3d_data.errors import UsageError
 from pri3d_data.synth.codecs import encode_png
 from pri3d_data.synth.kitti_spec import DAY, FRAMES_PER_S, KittiSynth, KittiTruth, kitti_truth
 from pri3d_data.synth.laser import scan_street
 from pri3d_data.synth.raycast import render
-from pri3d_data.synth.scannet_spec import scene_seed
+from pri3d_data.synth.request import scene_seeds
 
 __all__ = ["KittiSynth", "KittiTruth", "drive_name", "kitti_truth", "write_kitti", "write_kitti_drive"]
 
@@ -48,13 +47,10 @@ def write_kitti(
         UsageError: ``scenes`` is less than 1, or the seed negative.
         StorageError: a file cannot be written.
     """
-    if scenes < 1 or seed < 0:
-        raise UsageError(
-            f"{scenes} drives of seed {seed} asked for. Give at least 1 drive and a seed of at least 0."
-        )
     made = spec or KittiSynth()
     return [
-        write_kitti_drive(root, index + 1, made, scene_seed(seed, index), on_frame) for index in range(scenes)
+        write_kitti_drive(root, number, made, own, on_frame)
+        for number, own in enumerate(scene_seeds(scenes, seed), 1)
     ]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pri3d_data.camera import Camera
-from pri3d_data.errors import UsageError
+from pri3d_data.synth.request import check_fields, check_seed
 from pri3d_data.synth.room import Room
 from pri3d_data.synth.street import make_street
 
@@ -43,9 +43,7 @@ class KittiSynth:
             ("azimuths", self.azimuths >= 8, "at least 8"),
             ("speed_m_per_frame", 0.0 <= self.speed_m_per_frame <= 5.0, "0 to 5"),
         )
-        for name, holds, wanted in checks:
-            if not holds:
-                raise UsageError(f"KittiSynth.{name}: {getattr(self, name)!r} given. It must be {wanted}.")
+        check_fields(self, checks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +88,7 @@ def kitti_truth(spec: KittiSynth, seed: int) -> KittiTruth:
     Raises:
         UsageError: the seed is negative.
     """
-    if seed < 0:
-        raise UsageError(f"seed: {seed} given. It must not be negative.")
+    check_seed(seed)
     imu_to_lidar = _rigid((0.0007, 0.0148, 0.0021), (-0.81, 0.32, -0.8))
     width, height = spec.image_size
     focal = 0.581 * width

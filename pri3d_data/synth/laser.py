@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pri3d_data.synth.cast import cast
+from pri3d_data.synth.rays import cast
 from pri3d_data.synth.room import RoomArrays
 from pri3d_data.synth.street import SKY_SURFACES
 from pri3d_data.synth.texture import surface_colors

@@ -12,12 +12,12 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from pri3d_data.atomic_file import atomic_file
-from pri3d_data.errors import UsageError
 from pri3d_data.synth.colmap import write_model
 from pri3d_data.synth.lens import pixel_grid, project, rays
 from pri3d_data.synth.megadepth_spec import MegaDepthSynth, MegaDepthTruth, megadepth_truth
 from pri3d_data.synth.raycast import trace
 from pri3d_data.synth.rays import trace_rays
+from pri3d_data.synth.request import scene_seeds
 from pri3d_data.synth.texture import surface_colors
 from pri3d_data.undistortion import undistort_photo
 
@@ -25,6 +25,9 @@ __all__ = ["MegaDepthSynth", "MegaDepthTruth", "megadepth_truth", "write_megadep
 
 _WINDOW = 9  # ScanNet's category, which stands for sky here: looked through, never measured.
 _IN_VIEW = 1e-6
+
+#: Keeps photographers out of the rooms that ScanNet's scans show.
+SEED_KIND = 4
 
 OnPhoto = Callable[[str, int, int], None]
 
@@ -51,19 +54,10 @@ def write_megadepth(
         UsageError: ``scenes`` is less than 1, or the seed negative.
         StorageError: a file cannot be written.
     """
-    if scenes < 1 or seed < 0:
-        raise UsageError(
-            f"{scenes} scenes of seed {seed} asked for. Give at least 1 scene and a seed of at least 0."
-        )
-    names = [f"{index:04d}" for index in range(scenes)]
-    for index, name in enumerate(names):
-        write_megadepth_scene(root, name, spec or MegaDepthSynth(), scene_seed(seed, index), on_photo)
-    return names
-
-
-def scene_seed(seed: int, index: int) -> int:
-    """The seed that ``write_megadepth(seed=seed)`` writes its scene ``index`` with."""
-    return int(np.random.SeedSequence([seed, index, 4]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    seeds = {f"{index:04d}": own for index, own in enumerate(scene_seeds(scenes, seed, SEED_KIND))}
+    for name, own in seeds.items():
+        write_megadepth_scene(root, name, spec or MegaDepthSynth(), own, on_photo)
+    return list(seeds)
 
 
 def write_megadepth_scene(

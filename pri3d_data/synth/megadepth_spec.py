@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from pri3d_data.camera import Camera
 from pri3d_data.colmap_camera import ColmapCamera
-from pri3d_data.errors import UsageError
 from pri3d_data.synth.layout import make_room
 from pri3d_data.synth.path import WALL_CLEARANCE_M
+from pri3d_data.synth.request import check_fields, check_seed
 from pri3d_data.synth.room import Room
 from pri3d_data.undistortion import undistorted_camera
 
@@ -58,11 +58,7 @@ class MegaDepthSynth:
             ("units_per_m", 0.0 < self.units_per_m < np.inf, "positive"),
             ("jpeg_quality", 1 <= self.jpeg_quality <= 100, "1 to 100"),
         )
-        for name, holds, wanted in checks:
-            if not holds:
-                raise UsageError(
-                    f"MegaDepthSynth.{name}: {getattr(self, name)!r} given. It must be {wanted}."
-                )
+        check_fields(self, checks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +94,7 @@ def megadepth_truth(spec: MegaDepthSynth, seed: int) -> MegaDepthTruth:
     Raises:
         UsageError: the seed is negative.
     """
-    if seed < 0:
-        raise UsageError(f"seed: {seed} given. It must not be negative.")
+    check_seed(seed)
     room = make_room(seed)
     rng = np.random.default_rng([seed, 11])
     cameras = tuple(_camera(rng, spec.largest_side) for _ in range(spec.photos))

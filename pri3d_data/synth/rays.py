@@ -1,4 +1,4 @@
-"""What single rays of a camera hit: for lenses that are no pinhole, and whether a point is in view."""
+"""First surface on single rays: of a laser, of a lens that is no pinhole; and whether a point is in view."""
 
 from __future__ import annotations
 
@@ -13,10 +13,64 @@ _MARGIN = 1.0 + 1e-9
 
 
 @kernel
+def cast(
+    room: RoomArrays, origin_world: NDArray[np.float64], directions_world: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.uint16], NDArray[np.uint8]]:
+    """What rays from a place in free space meet first.
+
+    Args:
+        room: the room.
+        origin_world: (3,) float64, metres.
+        directions_world: (N, 3) float64, of any length but zero.
+
+    Returns:
+        (N,) float64 distance in lengths of the ray's direction, (N,) uint16 surface and (N,) uint8 face
+        numbers as of `room.RoomArrays`.
+    """
+    rays, solids = directions_world.shape[0], room.shape.shape[0]
+    distance = np.empty(rays)
+    surface, faces = np.empty(rays, np.uint16), np.empty(rays, np.uint8)
+    local = seen_from_solids(room, origin_world)
+    to_solid = room.center_world - origin_world
+    candidates = np.empty(solids, np.int64)
+    for i in range(rays):
+        wx, wy, wz = directions_world[i, 0], directions_world[i, 1], directions_world[i, 2]
+        squared = wx * wx + wy * wy + wz * wz
+        found = 0
+        for solid in range(1, solids):
+            # Only solids whose bounding sphere the ray's line meets.
+            ax, ay, az = to_solid[solid, 0], to_solid[solid, 1], to_solid[solid, 2]
+            along = ax * wx + ay * wy + az * wz
+            if ax * ax + ay * ay + az * az - along * along / squared <= room.bound_m[solid] ** 2 * _MARGIN:
+                candidates[found] = solid
+                found += 1
+        distance[i], surface[i], faces[i] = first_surface(room, local, candidates, found, wx, wy, wz)
+    return distance, surface, faces
+
+
+def in_view(
+    room: RoomArrays, eye_world: NDArray[np.float64], points_world: NDArray[np.float64], slack_m: float = 0.02
+) -> NDArray[np.bool_]:
+    """Whether nothing stands between an eye and points on surfaces.
+
+    Args:
+        room: the room.
+        eye_world: (3,) float64, metres, in free space. points_world: (N, 3) float64.
+        slack_m: how far behind a surface a point may lie and still be on it.
+
+    Returns:
+        (N,) bool.
+    """
+    way = np.ascontiguousarray(points_world - eye_world)
+    length = np.linalg.norm(way, axis=1)
+    share, _, _ = cast(room, np.ascontiguousarray(eye_world), way)
+    return np.asarray(share * length > length - slack_m)
+
+
 def trace_rays(
     room: RoomArrays, rays: NDArray[np.float64], camera_to_world: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint16], NDArray[np.uint8]]:
-    """First surface on each ray.
+    """What a camera's rays meet first.
 
     Args:
         room: the room.
@@ -27,31 +81,8 @@ def trace_rays(
         depth_m (N,) float64 along the camera's z axis, points_world (N, 3) float64, surface (N,) uint16 and
         face (N,) uint8 numbers as of `room.RoomArrays`.
     """
-    count = rays.shape[0]
-    depth, points = np.empty(count), np.empty((count, 3))
-    surface, faces = np.empty(count, np.uint16), np.empty(count, np.uint8)
-    turn = np.ascontiguousarray(camera_to_world[:3, :3])
-    origin = np.ascontiguousarray(camera_to_world[:3, 3])
-    local = seen_from_solids(room, origin)
-    to_solid = room.center_world - origin
-    candidates = np.empty(room.shape.shape[0], np.int64)
-    for i in range(count):
-        x, y = rays[i, 0], rays[i, 1]
-        wx = turn[0, 0] * x + turn[0, 1] * y + turn[0, 2]
-        wy = turn[1, 0] * x + turn[1, 1] * y + turn[1, 2]
-        wz = turn[2, 0] * x + turn[2, 1] * y + turn[2, 2]
-        found = 0
-        for solid in range(1, room.shape.shape[0]):
-            # Only solids whose bounding sphere the ray's line meets.
-            ax, ay, az = to_solid[solid, 0], to_solid[solid, 1], to_solid[solid, 2]
-            along = ax * wx + ay * wy + az * wz
-            apart = ax * ax + ay * ay + az * az - along * along / (wx * wx + wy * wy + wz * wz)
-            if apart <= room.bound_m[solid] ** 2 * _MARGIN:
-                candidates[found] = solid
-                found += 1
-        best, row, face = first_surface(room, local, candidates, found, wx, wy, wz)
-        depth[i], surface[i], faces[i] = best, row, face
-        points[i, 0] = origin[0] + best * wx
-        points[i, 1] = origin[1] + best * wy
-        points[i, 2] = origin[2] + best * wz
-    return depth, points, surface, faces
+    turn, origin = camera_to_world[:3, :3], np.ascontiguousarray(camera_to_world[:3, 3])
+    # Added in this order, rays through pixel centres are those of `raycast.trace`, to the last bit.
+    way = np.ascontiguousarray(rays[:, :1] * turn[:, 0] + rays[:, 1:] * turn[:, 1] + turn[:, 2])
+    depth, surface, face = cast(room, origin, way)
+    return depth, origin + depth[:, None] * way, surface, face

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from pri3d_data.atomic_file import atomic_file
 from pri3d_data.camera import Camera
-from pri3d_data.errors import UsageError
 from pri3d_data.ply_writer import write_ply_mesh
 from pri3d_data.sens_writer import SensSettings, SensWriter
 from pri3d_data.synth.codecs import encode_color, encode_depth
 from pri3d_data.synth.label_zip import LabelZip
 from pri3d_data.synth.mesh import room_mesh
 from pri3d_data.synth.raycast import render, trace
-from pri3d_data.synth.scannet_spec import ScanNetSynth, ScanNetTruth, scannet_truth, scene_name, scene_seed
+from pri3d_data.synth.request import scene_seeds
+from pri3d_data.synth.scannet_spec import ScanNetSynth, ScanNetTruth, scannet_truth, scene_name
 from pri3d_data.synth.sensor import hole_mask, noisy_color, noisy_depth, quantised_depth
 
 __all__ = ["ScanNetSynth", "ScanNetTruth", "scannet_truth", "write_scannet", "write_scannet_capture"]
@@ -52,14 +52,10 @@ def write_scannet(
         UsageError: ``scenes`` is less than 1, or the seed negative.
         StorageError: a file cannot be written.
     """
-    if scenes < 1 or seed < 0:
-        raise UsageError(
-            f"{scenes} scenes of seed {seed} asked for. Give at least 1 scene and a seed of at least 0."
-        )
     made = spec or ScanNetSynth()
     return [
-        write_scannet_capture(root, scene_name(index), made, scene_seed(seed, index), on_frame)
-        for index in range(scenes)
+        write_scannet_capture(root, scene_name(index), made, own, on_frame)
+        for index, own in enumerate(scene_seeds(scenes, seed))
     ]
 
 

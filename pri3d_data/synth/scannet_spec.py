@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pri3d_data.errors import UsageError
 from pri3d_data.sens_writer import COLOR_CODES, DEPTH_CODES
 from pri3d_data.synth.layout import make_room
 from pri3d_data.synth.path import hand_held_path
+from pri3d_data.synth.request import check_fields, check_seed
 from pri3d_data.synth.rig import Rig, make_rig
 from pri3d_data.synth.room import Room
 
@@ -66,9 +66,7 @@ class ScanNetSynth:
             ("pose_stride", self.pose_stride >= 1, "at least 1"),
             ("mesh_spacing_m", self.mesh_spacing_m >= 0.002, "at least 0.002"),
         )
-        for name, holds, wanted in checks:
-            if not holds:
-                raise UsageError(f"ScanNetSynth.{name}: {getattr(self, name)!r} given. It must be {wanted}.")
+        check_fields(self, checks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +90,7 @@ def scannet_truth(spec: ScanNetSynth, seed: int) -> ScanNetTruth:
     Raises:
         UsageError: the seed is negative.
     """
-    if seed < 0:
-        raise UsageError(f"seed: {seed} given. It must not be negative.")
+    check_seed(seed)
     room = make_room(seed)
     if any(spec.world_offset_m):
         x, y, z = np.add(room.offset_world, spec.world_offset_m).tolist()
@@ -105,8 +102,3 @@ def scannet_truth(spec: ScanNetSynth, seed: int) -> ScanNetTruth:
 def scene_name(index: int) -> str:
     """ScanNet's name of the capture with this index."""
     return f"scene{index:04d}_00"
-
-
-def scene_seed(seed: int, index: int) -> int:
-    """The seed that ``write_scannet(seed=seed)`` writes its scene ``index`` with."""
-    return int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0] >> np.uint64(1))

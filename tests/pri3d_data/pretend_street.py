@@ -12,7 +12,7 @@ from pri3d_data.synth import cast
 from pri3d_data.synth.kitti import KittiSynth, KittiTruth, kitti_truth, write_kitti
 from pri3d_data.synth.laser import scan_street
 from pri3d_data.synth.raycast import render
-from pri3d_data.synth.scannet_spec import scene_seed
+from pri3d_data.synth.request import scene_seed
 
 SEED = 3
 SPEC = KittiSynth(frames=16, image_size=(621, 188), azimuths=1000, speed_m_per_frame=1.5)

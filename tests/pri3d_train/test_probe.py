@@ -10,8 +10,8 @@ from made_up_rooms import ROOMS, build
 
 from pri3d_data.errors import UsageError
 from pri3d_data.synth.raycast import render, trace
+from pri3d_data.synth.request import scene_seed
 from pri3d_data.synth.scannet import scannet_truth
-from pri3d_data.synth.scannet_spec import scene_seed
 from pri3d_train.cli import main
 from pri3d_train.labelled_frames import LabelledFrames
 from pri3d_train.margin import first_pairs, measure

@@ -19,8 +19,9 @@ from pipelines.rgbd_parameters import RgbdParameters
 from pri3d_data.errors import DataError, UsageError
 from pri3d_data.synth.distance import distance_to_surface
 from pri3d_data.synth.raycast import trace
+from pri3d_data.synth.request import scene_seed
 from pri3d_data.synth.scannet import ScanNetSynth, write_scannet
-from pri3d_data.synth.scannet_spec import ScanNetTruth, scannet_truth, scene_seed
+from pri3d_data.synth.scannet_spec import ScanNetTruth, scannet_truth
 from shards import geometry_cache
 from shards.bundle import make_bundle
 from shards.dealing import Place

@@ -18,12 +18,13 @@ from pipelines.plan import BuildRequest
 from pipelines.registry import DATASETS
 from pri3d_data.colmap_library import colmap
 from pri3d_data.synth.megadepth import (
+    SEED_KIND,
     MegaDepthSynth,
     MegaDepthTruth,
     megadepth_truth,
-    scene_seed,
 )
 from pri3d_data.synth.rays import trace_rays
+from pri3d_data.synth.request import scene_seed
 from shards.frame_cache import FrameCache
 from shards.frames import StoredFrame
 from shards.pair_index import PairIndex
@@ -59,7 +60,7 @@ def table(out: Path, name: str) -> list[dict[str, Any]]:
 
 
 def truth_of(scene: str) -> MegaDepthTruth:
-    return megadepth_truth(SPEC, scene_seed(SEED, int(scene)))
+    return megadepth_truth(SPEC, scene_seed(SEED, int(scene), SEED_KIND))
 
 
 def pairs_of(out: Path, scene: str) -> Iterator[tuple[StoredFrame, StoredFrame, np.ndarray]]:

@@ -13,15 +13,16 @@ from pri3d_data.synth.distance import distance_to_surface
 from pri3d_data.synth.layout import make_room
 from pri3d_data.synth.lens import pixel_grid, project, rays
 from pri3d_data.synth.megadepth import (
+    SEED_KIND,
     MegaDepthSynth,
     megadepth_truth,
-    scene_seed,
     write_megadepth,
     write_megadepth_scene,
 )
 from pri3d_data.synth.path import hand_held_path
 from pri3d_data.synth.raycast import trace
 from pri3d_data.synth.rays import trace_rays
+from pri3d_data.synth.request import scene_seed
 
 SPEC = MegaDepthSynth(photos=6, largest_side=160, dense_side=120, points=400)
 
@@ -56,7 +57,7 @@ def test_the_lens_is_colmaps_and_is_undone_exactly(k: float) -> None:
 
 
 def test_a_collection_lies_as_megadepth_is_published(collection: Path) -> None:
-    names = megadepth_truth(SPEC, scene_seed(5, 0)).names
+    names = megadepth_truth(SPEC, scene_seed(5, 0, SEED_KIND)).names
     model = collection / "MegaDepth_v1_SfM" / "0000"
     dense = collection / "MegaDepth_v1" / "0000" / "dense0"
     assert sorted(p.name for p in (model / "images").iterdir()) == list(names)
@@ -74,14 +75,14 @@ def test_the_model_is_exact(collection: Path) -> None:
     assert min(len(point.track.elements) for point in model.points3D.values()) >= 2
     assert len(model.points3D) > 100
     points = np.array([point.xyz for point in model.points3D.values()]) / SPEC.units_per_m
-    room = megadepth_truth(SPEC, scene_seed(5, 0)).room
+    room = megadepth_truth(SPEC, scene_seed(5, 0, SEED_KIND)).room
     assert np.abs(distance_to_surface(room, points)).max() < 1e-9
     assert {camera.model.name for camera in model.cameras.values()} == {"SIMPLE_RADIAL"}
     assert len({(camera.width, camera.height) for camera in model.cameras.values()}) > 3
 
 
 def test_photos_see_only_points_nothing_stands_before(collection: Path) -> None:
-    truth = megadepth_truth(SPEC, scene_seed(5, 0))
+    truth = megadepth_truth(SPEC, scene_seed(5, 0, SEED_KIND))
     model = colmap().Reconstruction(str(collection / "MegaDepth_v1_SfM/0000/sparse/manhattan/0"))
     for name, pose in zip(truth.names, truth.camera_to_world_m, strict=True):
         seen = [p.point3D_id for p in model.find_image_with_name(name).points2D if p.has_point3D()]
@@ -92,7 +93,7 @@ def test_photos_see_only_points_nothing_stands_before(collection: Path) -> None:
 
 
 def test_depth_is_in_the_models_unit(collection: Path) -> None:
-    truth = megadepth_truth(SPEC, scene_seed(5, 0))
+    truth = megadepth_truth(SPEC, scene_seed(5, 0, SEED_KIND))
     for number, name in enumerate(truth.names):
         camera = truth.undistorted[number]
         with h5py.File(collection / f"MegaDepth_v1/0000/dense0/depths/{Path(name).stem}.h5") as file:

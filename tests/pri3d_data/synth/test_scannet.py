@@ -10,8 +10,9 @@ import simplejpeg
 from pri3d_data.errors import UsageError
 from pri3d_data.synth.distance import distance_to_surface
 from pri3d_data.synth.raycast import render
+from pri3d_data.synth.request import scene_seed
 from pri3d_data.synth.scannet import write_scannet, write_scannet_capture
-from pri3d_data.synth.scannet_spec import ScanNetSynth, scannet_truth, scene_name, scene_seed
+from pri3d_data.synth.scannet_spec import ScanNetSynth, scannet_truth, scene_name
 
 SMALL = {
     "frames": 3,

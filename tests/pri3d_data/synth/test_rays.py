@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from pri3d_data.synth.cast import cast, in_view
 from pri3d_data.synth.distance import distance_to_surface
 from pri3d_data.synth.layout import make_room
 from pri3d_data.synth.path import hand_held_path
 from pri3d_data.synth.raycast import trace
+from pri3d_data.synth.rays import cast, in_view
 
 
 @pytest.mark.parametrize("seed", range(3))
