@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pri3d_data.images import encode_depth_png, encode_png_color
-from pri3d_data.synth import cast
+from pri3d_data.synth import rays
 from pri3d_data.synth.kitti import KittiSynth, KittiTruth, kitti_truth, write_kitti
 from pri3d_data.synth.laser import scan_street
 from pri3d_data.synth.raycast import render
@@ -68,7 +68,7 @@ def seen_by_camera(street: KittiTruth, frame: int) -> Seen:
 
 def in_view(street: KittiTruth, points_world: np.ndarray, frame: int) -> np.ndarray:
     """Whether nothing stands between camera 2 and each point, by rays."""
-    return cast.in_view(street.street.arrays, street.camera_to_world[frame][:3, 3], points_world)
+    return rays.in_view(street.street.arrays, street.camera_to_world[frame][:3, 3], points_world)
 
 
 def in_image(street: KittiTruth, points_world: np.ndarray, frame: int) -> np.ndarray:
