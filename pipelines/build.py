@@ -20,6 +20,7 @@ from pipelines.parameters import SceneParameters
 from pipelines.plan import PARAMETERS_FILE, BuildPlan, BuildRequest, plan_build
 from pipelines.publish import finish_publishing, publish
 from pipelines.record import Place, SceneRecord, save_record
+from pipelines.scratch import Scratch
 from pipelines.shard_writing import StagedShard, shard_digest, write_shard
 from pipelines.stage import Done, Stage
 from pri3d_data.capture import Failure
@@ -129,7 +130,14 @@ class _Run:
                 save_scene, self.request.output, self.request.input, self.plan.fingerprints[scene.scene]
             )
             last = self.request.dataset.stages[-1].name
-            stages = (*self.request.dataset.stages, Stage("save", save, needs=(last,)))
+            scratch = self._scratch(scene.scene)
+            stages = (
+                *(
+                    replace(stage, run=partial(stage.run, scratch=scratch)) if stage.keeps_parts else stage
+                    for stage in self.request.dataset.stages
+                ),
+                Stage("save", save, needs=(last,)),
+            )
             engine.submit(Job(scene.scene, stages, (scene, parameters)))
         self._write_full_shards(engine)
         try:
@@ -209,6 +217,8 @@ class _Run:
                 record = replace(record, seconds=outcome.seconds)
                 # The record comes after its bundle: a bundle without one is not used.
                 save_record(self.store, record)
+                if any(stage.keeps_parts for stage in self.request.dataset.stages):
+                    self._scratch(scene).clear()
                 self.records[scene] = record
                 self.places[scene] = Place(record.scratch_file, 0)
             else:
@@ -217,6 +227,9 @@ class _Run:
             self.scene_failures.append(_relative(outcome.failure, self.request.input))
             failures = (outcome.failure,)
         self.watcher.scene_done(scene, self.records.get(scene), len(failures))
+
+    def _scratch(self, scene: str) -> Scratch:
+        return Scratch(self.request.output, scene, self.plan.fingerprints[scene])
 
     def _shard_done(self, event: JobDone) -> None:
         if not isinstance(event.outcome, Done):

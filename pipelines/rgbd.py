@@ -17,21 +17,14 @@ from numpy.typing import NDArray
 from pipelines.dataset import BuiltScene, Scene
 from pipelines.rgbd_parameters import RgbdParameters
 from pipelines.stage import Stage
+from pipelines.stored_color import store_color
 from pri3d_data.backproject import backproject
-from pri3d_data.capture import Capture, EncodedImage, Failure, Frame
+from pri3d_data.capture import Capture, Failure, Frame
 from pri3d_data.errors import DataError
 from pri3d_data.frustum import frustum_box, whole_metre_box
-from pri3d_data.images import (
-    decode_color,
-    encode_depth_png,
-    encode_jpeg,
-    encode_png_color,
-    resize_area,
-    resize_nearest,
-)
+from pri3d_data.images import encode_depth_png, resize_nearest
 from pri3d_data.overlap import match_counts
 from pri3d_data.voxels import occupied_voxels, voxel_means
-from shards import schema
 from shards.bundle import make_bundle
 from shards.match_rule import MatchRule
 from shards.parts import FrameSample, Geometry, PairRows, StoredDepth
@@ -172,16 +165,13 @@ def _encode(capture: Capture, frame: Frame, parameters: RgbdParameters) -> Frame
     box = frustum_box if parameters.chunk_box == "frustum" else whole_metre_box
     chunk_box = box(depth, capture.depth_unit_m, frame.depth_camera, frame.depth_to_world)
     points = int(np.count_nonzero(depth))
-    encoded = capture.color(frame)
-    camera, depth_camera = frame.camera, frame.depth_camera
-    if parameters.image_size is None:
-        color, member = _native_color(encoded)
-    else:
+    color, member, camera = store_color(
+        capture.color(frame), frame.camera, parameters.image_size, parameters.jpeg_quality
+    )
+    depth_camera = frame.depth_camera
+    if parameters.image_size is not None:
         height, width = parameters.image_size
-        color = encode_jpeg(resize_area(decode_color(encoded), width, height), parameters.jpeg_quality)
-        member = schema.COLOR_JPEG
-        depth = resize_nearest(depth, width, height)
-        camera, depth_camera = camera.resized(width, height), depth_camera.subsampled(width, height)
+        depth, depth_camera = resize_nearest(depth, width, height), depth_camera.subsampled(width, height)
     stored = StoredDepth(encode_depth_png(depth), depth_camera, frame.depth_to_world, capture.depth_unit_m)
     return FrameSample(
         frame.index,
@@ -208,14 +198,6 @@ def _label(capture: Capture, frame: Frame, sample: FrameSample) -> bytes | None:
             frame=frame.index,
         )
     return encode_depth_png(resize_nearest(labels, sample.camera.width, sample.camera.height))
-
-
-def _native_color(encoded: EncodedImage) -> tuple[bytes, str]:
-    # Decoded even though the bytes are kept: a broken image is to be found now, not by a trainer in a month.
-    pixels = decode_color(encoded)
-    if encoded.codec == "jpeg":
-        return encoded.data, schema.COLOR_JPEG
-    return (encoded.data if encoded.codec == "png" else encode_png_color(pixels)), schema.COLOR_PNG
 
 
 def _measured(capture: Capture, frame: Frame) -> NDArray[np.uint16]:

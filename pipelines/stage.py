@@ -25,12 +25,15 @@ class Stage:
         run: ``run(scene, parameters, *results of needs)``, a module-level function or a partial of one.
         needs: names of earlier stages whose results it takes.
         version: goes up when the stage's output changes for the same input, so that old results are rebuilt.
+        keeps_parts: ``run`` also takes ``scratch``, a `pipelines.scratch.Scratch`, to go on where an
+            interruption left it within the scene.
     """
 
     name: str
     run: Callable[..., Any]
     needs: tuple[str, ...] = ()
     version: int = 1
+    keeps_parts: bool = False
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def png_size(data: bytes) -> tuple[int, int]:
 def decode_png_color(data: bytes) -> NDArray[np.uint8]:
     """(height, width, 3) uint8 RGB of a PNG; ValueError where it is broken."""
     png_size(data)
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if pixels is None:
         raise ValueError("broken PNG data")
     return cast("NDArray[np.uint8]", cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))

@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from fsspec.core import url_to_fs
 from numpy.typing import NDArray
 
 from pri3d_data.byte_source import ByteSource
 from pri3d_data.errors import DataError, UsageError
+from pri3d_data.input_folder import Folder
 from pri3d_data.trajectory import nearest_times, parse_pose, parse_trajectory, parse_tum_trajectory
 
 #: TUM's images and poses are of one moment if their times differ by no more.
@@ -38,7 +37,7 @@ class RgbdScene:
         scene: its name: the path below the input, joined by dashes.
         folder: path or URL.
         camera, mesh: paths or URLs of its camera file and mesh; empty without.
-        stamps: all its files summed up: what a rebuild is decided by.
+        stamps: of its files, folder by folder: what a rebuild is decided by.
     """
 
     scene: str
@@ -65,31 +64,17 @@ def find_scenes(root: str) -> list[RgbdScene]:
     Raises:
         UsageError: the input is missing, or none of the layouts is in it.
     """
-    try:
-        fs, top = url_to_fs(root)
-    except (ValueError, ImportError) as error:
-        raise UsageError(f"The input '{root}' cannot be opened: {error}.") from error
-    top = top.rstrip("/")
-    if not fs.isdir(top):
-        raise UsageError(
-            f"The input '{root}' is not a folder. Give a folder of frames, or one of such folders."
-        )
+    top = Folder.open(root, "Give a folder of frames, or one of such folders.")
     level, scenes = [top], list[RgbdScene]()
     for _ in range(3):
-        below: list[str] = []
-        for folder in level:
-            entries = _entries(fs, folder)
-            if _holds_frames(entries):
-                scenes.append(_scene(fs, top, folder, entries))
-            else:
-                below += [path for path, kind, _, _ in entries if kind == "directory"]
-        level = below
+        scenes += [_scene(top, folder) for folder in level if _holds_frames(folder)]
+        level = [inner for folder in level if not _holds_frames(folder) for inner in folder.folders()]
     if scenes:
         return sorted(scenes, key=lambda scene: scene.scene)
     raise UsageError(
         f"No RGB-D frames in '{root}'. Expected X.color.png, X.depth.png and X.pose.txt side by side, "
         "folders color (or rgb), depth and pose (or a trajectory .log), or TUM's rgb.txt, depth.txt and "
-        "groundtruth.txt."
+        f"groundtruth.txt; found {top.listing()}."
     )
 
 
@@ -99,25 +84,23 @@ def list_files(scene: RgbdScene) -> list[RgbdFiles]:
     Raises:
         DataError: a text file is broken.
     """
-    fs, folder = url_to_fs(scene.folder)
-    names = {path.rsplit("/", 1)[-1] for path, _, _, _ in _entries(fs, folder)}
-    if {"rgb.txt", "depth.txt", "groundtruth.txt"} <= names:
+    folder = Folder.open(scene.folder, "It was there a moment ago.")
+    files, folders = folder.files(), {inner.name for inner in folder.folders()}
+    if {"rgb.txt", "depth.txt", "groundtruth.txt"} <= set(files):
         return list(_tum_files(scene.folder))
-    color = next((name for name in ("color", "rgb") if name in names), "")
-    pose = next((name for name in ("pose", "poses") if name in names), "")
+    color = next((name for name in ("color", "rgb") if name in folders), "")
+    pose = next((name for name in ("pose", "poses") if name in folders), "")
     parts = (color, "depth" if color else "", pose)
-    found = [_by_stem(pattern, fs, folder, part) for pattern, part in zip(_PATTERNS, parts, strict=True)]
+    found = [_by_stem(pattern, folder, part) for pattern, part in zip(_PATTERNS, parts, strict=True)]
     if not color:
         # Side by side, a depth image's name would do for a colour image as well.
         words = ("colou?r", "depth", "pose")
         found = [
-            {stem: file for stem, file in files.items() if re.search(rf"[._-]{word}\.", file, re.IGNORECASE)}
-            for files, word in zip(found, words, strict=True)
+            {stem: file for stem, file in named.items() if re.search(rf"[._-]{word}\.", file, re.IGNORECASE)}
+            for named, word in zip(found, words, strict=True)
         ]
     # Of several, one that is called a trajectory.
-    logs = sorted(
-        (name for name in names if name.endswith(".log")), key=lambda name: ("traj" not in name, name)
-    )
+    logs = sorted((name for name in files if name.endswith(".log")), key=lambda name: "traj" not in name)
     return list(_stem_files(scene.folder, found[0], found[1], found[2], logs))
 
 
@@ -172,49 +155,25 @@ def _tum_files(folder: str) -> Iterator[RgbdFiles]:
         yield RgbdFiles(number, f"{folder}/{color}", f"{folder}/{depth}", pose, round(time * 1e6))
 
 
-def _by_stem(pattern: re.Pattern[str], fs: Any, folder: str, part: str) -> dict[str, str]:
+def _by_stem(pattern: re.Pattern[str], folder: Folder, part: str) -> dict[str, str]:
     """Files of a subfolder, or of the folder itself where ``part`` is empty, by what their names share."""
-    paths = [path for path, _, _, _ in _entries(fs, f"{folder}/{part}" if part else folder)]
-    names = [path.rsplit("/", 1)[-1] for path in paths]
+    names = (folder.inside(part) if part else folder).files()
     return {found["stem"]: f"{part}/{name}".lstrip("/") for name in names if (found := pattern.match(name))}
 
 
-def _holds_frames(entries: list[tuple[str, str, int, str]]) -> bool:
-    names = {path.rsplit("/", 1)[-1] for path, _, _, _ in entries}
-    side_by_side = any(re.search(r"[._-]depth\.png$", name, re.IGNORECASE) for name in names)
-    folders = "depth" in names and bool({"color", "rgb"} & names)
-    return side_by_side or folders
+def _holds_frames(folder: Folder) -> bool:
+    side_by_side = any(re.search(r"[._-]depth\.png$", name, re.IGNORECASE) for name in folder.files())
+    names = {inner.name for inner in folder.folders()}
+    return side_by_side or ("depth" in names and bool({"color", "rgb"} & names))
 
 
-def _scene(fs: Any, top: str, folder: str, entries: list[tuple[str, str, int, str]]) -> RgbdScene:
-    name = folder[len(top) :].strip("/") or top.rsplit("/", 1)[-1]
-    files = [entry for entry in entries if entry[1] != "directory"]
-    for path, kind, _, _ in entries:
-        if kind == "directory":
-            files += [entry for entry in _entries(fs, path) if entry[1] != "directory"]
-    prefix = fs.unstrip_protocol(folder) if "file" not in fs.protocol else folder
-    names = sorted(path.rsplit("/", 1)[-1] for path, kind, _, _ in entries if kind != "directory")
-    camera = next((f"{prefix}/{file}" for file in names if _CAMERA.match(file)), "")
-    mesh = f"{prefix}/mesh.ply" if "mesh.ply" in names else ""
-    newest = max((modified for _, _, _, modified in files), default="")
-    stamp = (f"{len(files)} files", sum(size for _, _, size, _ in files), newest)
-    return RgbdScene(re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:64], prefix, camera, mesh, (stamp,))
-
-
-def _entries(fs: Any, folder: str) -> list[tuple[str, str, int, str]]:
-    try:
-        found = fs.ls(folder, detail=True)
-    except OSError as error:
-        raise UsageError(f"The folder '{folder}' cannot be read: {error.strerror or error}.") from error
-    return sorted(
-        (
-            str(e["name"]).rstrip("/"),
-            str(e["type"]),
-            int(e["size"] or 0),
-            str(e.get("mtime", e.get("ETag", ""))),
-        )
-        for e in found
-    )
+def _scene(top: Folder, folder: Folder) -> RgbdScene:
+    name = folder.path[len(top.path) :].strip("/") or top.name
+    files = folder.files()
+    camera = next((f"{folder.address}/{file}" for file in files if _CAMERA.match(file)), "")
+    mesh = f"{folder.address}/mesh.ply" if "mesh.ply" in files else ""
+    stamps = (folder.stamp(), *(inner.stamp() for inner in folder.folders()))
+    return RgbdScene(re.sub(r"[^A-Za-z0-9_-]+", "-", name)[:64], folder.address, camera, mesh, stamps)
 
 
 def _text(file: str) -> str:

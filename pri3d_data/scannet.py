@@ -6,15 +6,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
 
 import numpy as np
-from fsspec.core import url_to_fs
 from numpy.typing import NDArray
 
 from pri3d_data.camera import Camera
 from pri3d_data.capture import EncodedImage, Frame, LostFrame, Surface
 from pri3d_data.errors import UsageError
+from pri3d_data.input_folder import Folder
 from pri3d_data.label_zip import LabelZip
 from pri3d_data.ply import read_ply_vertices
 from pri3d_data.sens import SensFile, SensRecord
@@ -50,63 +49,35 @@ def find_scenes(root: str) -> list[ScanNetScene]:
     Raises:
         UsageError: the folder is missing, unreadable, or holds no scans; says what was found instead.
     """
-    try:
-        fs, top = url_to_fs(root)
-    except (ValueError, ImportError) as error:
-        raise UsageError(f"The input '{root}' cannot be opened: {error}.") from error
-    top = top.rstrip("/")
-    if not fs.isdir(top):
-        raise UsageError(f"The input '{root}' is not a folder. Give the folder that holds ScanNet's 'scans'.")
-    for folder in (f"{top}/scans", top):
-        entries = _folder(fs, folder) if fs.isdir(folder) else []
-        scenes = [
-            _scene(fs, path)
-            for path, kind in entries
-            if kind == "directory" and (_SCENE.match(_name(path)) or fs.exists(f"{path}/{_name(path)}.sens"))
-        ]
+    top = Folder.open(root, "Give the folder that holds ScanNet's 'scans'.")
+    for folder in (top.inside("scans"), top):
+        scenes = [_scene(inner) for inner in folder.folders() if _SCENE.match(inner.name) or _is_scene(inner)]
         # Frame folders such as scannet_frames_25k use scene names too; at least one .sens tells them apart.
         if any(scene.stamps for scene in scenes):
-            return sorted(scenes, key=lambda scene: scene.scene)
-    if fs.exists(f"{top}/{_name(top)}.sens"):
-        return [_scene(fs, top)]
-    raise UsageError(_explain(fs, root, top))
+            return scenes
+    if _is_scene(top):
+        return [_scene(top)]
+    raise UsageError(_explain(root, top))
 
 
-def _scene(fs: Any, folder: str) -> ScanNetScene:
-    name = _name(folder)
-    stamps = []
+def _is_scene(folder: Folder) -> bool:
+    return f"{folder.name}.sens" in folder.files()
+
+
+def _scene(folder: Folder) -> ScanNetScene:
+    name = folder.name
     files = (f"{name}.sens", f"{name}_vh_clean_2.ply", f"{name}_2d-label-filt.zip")
-    for file in files:
-        if fs.exists(f"{folder}/{file}"):
-            info = fs.info(f"{folder}/{file}")
-            modified = info.get("mtime", info.get("LastModified", info.get("ETag", "")))
-            stamps.append((file, int(info["size"]), str(modified)))
-    prefix = fs.unstrip_protocol(folder) if "file" not in fs.protocol else folder
-    sens, mesh, labels = (f"{prefix}/{file}" for file in files)
-    return ScanNetScene(name, sens, mesh, labels, tuple(stamps))
+    sens, mesh, labels = (f"{folder.address}/{file}" for file in files)
+    return ScanNetScene(name, sens, mesh, labels, folder.stamps(files))
 
 
-def _folder(fs: Any, path: str) -> list[tuple[str, str]]:
-    try:
-        return sorted((str(e["name"]).rstrip("/"), str(e["type"])) for e in fs.ls(path, detail=True))
-    except OSError as error:
-        raise UsageError(f"The folder '{path}' cannot be read: {error.strerror or error}.") from error
-
-
-def _name(path: str) -> str:
-    return path.rstrip("/").rsplit("/", 1)[-1]
-
-
-def _explain(fs: Any, root: str, top: str) -> str:
-    found = _folder(fs, top)
-    listing = ", ".join(_name(path) + ("/" if kind == "directory" else "") for path, kind in found[:6])
+def _explain(root: str, top: Folder) -> str:
     text = (
         f"No ScanNet scans in '{root}'. Expected scans/<scene>/<scene>.sens (or <scene>/<scene>.sens) with "
-        f"<scene>_vh_clean_2.ply beside it; found {listing or 'an empty folder'}"
-        f"{' and more' if len(found) > 6 else ''}."
+        f"<scene>_vh_clean_2.ply beside it; found {top.listing()}."
     )
-    inner = [_name(path) for path, kind in found if kind == "directory"]
-    if any(fs.isdir(f"{top}/{name}/color") or fs.isdir(f"{top}/{name}/pose") for name in inner[:3]):
+    exported = [inner for inner in top.folders()[:3] if {"color", "pose"} & {f.name for f in inner.folders()}]
+    if exported:
         text += (
             " These are exported frames (scannet_frames_25k looks like this): they lack most frames and the "
             "mesh, and cannot be paired. Download the .sens files with ScanNet's own script "

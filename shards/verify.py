@@ -231,5 +231,5 @@ def _pairs_by_scene(table: pa.Table) -> dict[str, NDArray[np.int64]]:
     ends = np.stack([table["frame_a"].to_numpy(), table["frame_b"].to_numpy()], axis=1)
     starts = [i for i in range(len(names)) if i == 0 or names[i] != names[i - 1]]
     return {
-        names[start]: ends[start:end] for start, end in zip(starts, [*starts[1:], len(names)], strict=True)
+        names[start]: ends[start:end] for start, end in zip(starts, [*starts, len(names)][1:], strict=True)
     }

@@ -24,6 +24,10 @@ RUNS = {
             "ratio_webdataset_members_only",
         ],
     ),
+    "covisibility": (
+        ["--images", "60", "--seen", "80", "--set-images", "20"],
+        ["ratio_scipy", "ratio_python_sets", "ours_seconds"],
+    ),
     "sens_reading": (["--megabytes", "3"], ["ratio_whole_file", "ms_per_skipped_frame"]),
     "pair_streaming": (
         ["--matches", "64"],
@@ -51,7 +55,7 @@ def report(
     request: pytest.FixtureRequest, raw: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
     name: str = request.param
-    pytest.importorskip("scipy" if name == "overlap" else "webdataset")
+    pytest.importorskip("scipy" if name in ("overlap", "covisibility") else "webdataset")
     file = tmp_path_factory.mktemp(name) / "figures.json"
     # A process of its own: a benchmark pins itself to one core.
     done = run(

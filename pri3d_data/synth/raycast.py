@@ -151,6 +151,49 @@ def _tile_candidates(
     return found
 
 
+@inline_kernel
+def seen_from_solids(room: RoomArrays, origin: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(S, 3) float64: a point of the world in each solid's own axes."""
+    local = np.empty((room.shape.shape[0], 3))
+    for solid in range(local.shape[0]):
+        away = origin - room.center_world[solid]
+        c, s = room.turn[solid, 0], room.turn[solid, 1]
+        local[solid, 0], local[solid, 1] = c * away[0] + s * away[1], c * away[1] - s * away[0]
+        local[solid, 2] = away[2]
+    return local
+
+
+@inline_kernel
+def first_surface(
+    room: RoomArrays,
+    local: NDArray[np.float64],
+    candidates: NDArray[np.int64],
+    found: int,
+    wx: float,
+    wy: float,
+    wz: float,
+) -> tuple[float, int, int]:
+    """Steps (wx, wy, wz) of the world to the shell or the first of the candidates, its surface and face."""
+    best, best_row, best_face = np.inf, 0, 0
+    for index in range(-1, found):
+        solid = 0 if index < 0 else candidates[index]
+        c, s = room.turn[solid, 0], room.turn[solid, 1]
+        dx, dy = c * wx + s * wy, c * wy - s * wx
+        o, half, shape = local[solid], room.half_m[solid], room.shape[solid]
+        if solid == 0:
+            t, face = _exit_shell(o[0], o[1], o[2], dx, dy, wz, half)
+        elif shape == BOX:
+            t, face = _enter_box(o[0], o[1], o[2], dx, dy, wz, half)
+        elif shape == SPHERE:
+            t, face = _enter_sphere(o[0], o[1], o[2], dx, dy, wz, half)
+        else:
+            t, face = _enter_cylinder(o[0], o[1], o[2], dx, dy, wz, half)
+        if t < best:
+            best, best_face = t, face
+            best_row = face if solid == 0 else solid + SHELL_FACES - 1
+    return best, best_row, best_face
+
+
 @kernel
 def trace(
     room: RoomArrays,
@@ -170,12 +213,7 @@ def trace(
     solids = room.shape.shape[0]
     turn = np.ascontiguousarray(camera_to_world[:3, :3])
     origin = np.ascontiguousarray(camera_to_world[:3, 3])
-    local = np.empty((solids, 3))
-    for solid in range(solids):
-        away = origin - room.center_world[solid]
-        c, s = room.turn[solid, 0], room.turn[solid, 1]
-        local[solid, 0], local[solid, 1] = c * away[0] + s * away[1], c * away[1] - s * away[0]
-        local[solid, 2] = away[2]
+    local = seen_from_solids(room, origin)
     candidates = np.empty(solids, np.int64)
     rays = np.empty((5, 3))
     for top in range(0, height, _TILE):
@@ -196,23 +234,7 @@ def trace(
                     wx = turn[0, 0] * x + turn[0, 1] * y + turn[0, 2]
                     wy = turn[1, 0] * x + turn[1, 1] * y + turn[1, 2]
                     dz = turn[2, 0] * x + turn[2, 1] * y + turn[2, 2]
-                    best, best_row, best_face = np.inf, 0, 0
-                    for index in range(-1, found):
-                        solid = 0 if index < 0 else candidates[index]
-                        c, s = room.turn[solid, 0], room.turn[solid, 1]
-                        dx, dy = c * wx + s * wy, c * wy - s * wx
-                        o, half, shape = local[solid], room.half_m[solid], room.shape[solid]
-                        if solid == 0:
-                            t, face = _exit_shell(o[0], o[1], o[2], dx, dy, dz, half)
-                        elif shape == BOX:
-                            t, face = _enter_box(o[0], o[1], o[2], dx, dy, dz, half)
-                        elif shape == SPHERE:
-                            t, face = _enter_sphere(o[0], o[1], o[2], dx, dy, dz, half)
-                        else:
-                            t, face = _enter_cylinder(o[0], o[1], o[2], dx, dy, dz, half)
-                        if t < best:
-                            best, best_face = t, face
-                            best_row = face if solid == 0 else solid + SHELL_FACES - 1
+                    best, best_row, best_face = first_surface(room, local, candidates, found, wx, wy, dz)
                     depth[v_pixel, u_pixel] = best
                     surface[v_pixel, u_pixel], faces[v_pixel, u_pixel] = best_row, best_face
                     points[v_pixel, u_pixel, 0] = origin[0] + best * wx

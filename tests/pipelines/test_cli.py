@@ -167,6 +167,14 @@ def test_a_scene_list_may_name_scenes_that_are_not_there(made_up: Path, tmp_path
     assert "1 of the scenes asked for are not in the input" in " ".join(done.stderr.split())
 
 
+def test_synth_kitti_writes_drives_that_build(tmp_path: Path) -> None:
+    done = run("synth", "kitti", "--output", tmp_path / "raw", "--scenes", "1", "--frames", "2")
+    assert done.returncode == 0, done.stderr
+    done = run("build", "kitti", "--input", tmp_path / "raw", "--output", tmp_path / "out", "-w", "0")
+    assert done.returncode == 0, done.stderr
+    assert "2 frames, 1 pairs" in " ".join(done.stderr.split())
+
+
 def test_synth_writes_captures_that_build(tmp_path: Path) -> None:
     done = run("synth", "scannet", "--output", tmp_path / "raw", "--scenes", "1", "--frames", "2")
     assert done.returncode == 0, done.stderr
