@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -73,20 +74,16 @@ def test_two_ranks_repeat_themselves_and_resume_to_the_bit(built, tmp_path):
     assert losses(tmp_path / "halves") == losses(tmp_path / "whole")
 
 
-def test_a_slurm_step_out_of_time_stops_together_and_is_put_back_once(built, tmp_path):
-    run, asked, tools = tmp_path / "run", tmp_path / "asked", tmp_path / "bin"
-    tools.mkdir()
-    (tools / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {asked}\n')
-    (tools / "scontrol").chmod(0o755)
+@contextmanager
+def two_processes(built, run, *options, **settings):
+    """Two ranks as in docs/training.md: no launcher, srun's variables under torch's names."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    # As in docs/training.md: no launcher, srun's variables under torch's names.
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "SLURM_JOB_ID": "4711"}
-    place["PATH"] = f"{tools}:{os.environ['PATH']}"
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"} | settings
     ranks = [
         subprocess.Popen(
-            command(built, run, 500, "--requeue"),
+            command(built, run, 500, *options),
             env=ENVIRONMENT | place | {"RANK": rank, "LOCAL_RANK": rank},
             start_new_session=True,
             stderr=subprocess.PIPE,
@@ -96,19 +93,39 @@ def test_a_slurm_step_out_of_time_stops_together_and_is_put_back_once(built, tmp
     ]
     try:
         wait_for_line(run, 2, ranks[0])
-        # SLURM signals every process of a step, the loaders among them; one rank hears of it earlier.
-        for process in reversed(ranks):
-            os.killpg(process.pid, signal.SIGUSR1)
-        said = [process.communicate(timeout=300)[1] for process in ranks]
+        yield ranks
     finally:
         for process in ranks:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def test_a_slurm_step_out_of_time_stops_together_and_is_put_back_once(built, tmp_path):
+    run, asked, tools = tmp_path / "run", tmp_path / "asked", tmp_path / "bin"
+    tools.mkdir()
+    (tools / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {asked}\n')
+    (tools / "scontrol").chmod(0o755)
+    slurm = {"SLURM_JOB_ID": "4711", "PATH": f"{tools}:{os.environ['PATH']}"}
+    with two_processes(built, run, "--requeue", **slurm) as ranks:
+        # SLURM signals every process of a step, the loaders among them; one rank hears of it earlier.
+        for process in reversed(ranks):
+            os.killpg(process.pid, signal.SIGUSR1)
+        said = [process.communicate(timeout=300)[1] for process in ranks]
     assert [process.returncode for process in ranks] == [3, 3], said
     assert asked.read_text() == "requeue 4711\n"
     last = losses(run)[-1][0]
     assert (run / "checkpoints" / f"step-{last:06d}.pt").exists()
     assert f"at step {last} of 500" in said[0]
+
+
+def test_a_rank_whose_partner_dies_says_so_and_stays_resumable(built, tmp_path):
+    with two_processes(built, tmp_path) as ranks:
+        os.killpg(ranks[1].pid, signal.SIGKILL)
+        said = ranks[0].communicate(timeout=300)[1]
+    assert ranks[0].returncode == 3, said
+    assert "Rank 0 lost another rank" in said
+    assert "Traceback" not in said
 
 
 @pytest.mark.parametrize("backend", ["spconv", "minkowski"])
