@@ -66,7 +66,7 @@ def test_drives_that_cannot_be_made_are_refused(wrong):
 
 def test_no_drives_and_negative_seeds_are_refused(tmp_path):
     for scenes, seed in ((0, 0), (1, -1)):
-        with pytest.raises(UsageError, match="at least 1 drive"):
+        with pytest.raises(UsageError, match="at least 1 scene"):
             write_kitti(tmp_path, scenes, seed)
     with pytest.raises(UsageError, match="seed"):
         kitti_truth(KittiSynth(), -1)
