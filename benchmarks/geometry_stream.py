@@ -72,7 +72,7 @@ def main(
         index = PairIndex([build_shards(found, Path(scratch) / "built", image_size)])
         surface = GeometryCache(index, 1 << 30, OpenShards(index.shards)).get(0)
         cache = FrameCache(index, 1 << 40)
-        frames = [cache.get(int(row)) for row in np.flatnonzero(index.frame_scene == 0)]
+        frames = [cache.get(int(row)) for row in np.flatnonzero(index.frames.scene == 0)]
     if surface is None:
         raise click.ClickException(f"{found.name} has no geometry.")
     crops = [crop_chunk(surface.voxels, surface.colors, surface.voxel_m, f.chunk_box_m)[0] for f in frames]

@@ -90,14 +90,14 @@ def write_pair_samples(stream: PairStream, path: Path) -> None:
     shards = [Path(shard).read_bytes() for shard in index.shards]
 
     def frame(row: int) -> dict[str, bytes]:
-        start = int(index.frame_offset[row])
-        data = shards[int(index.frame_shard[row])][start : start + int(index.frame_bytes[row])]
+        start = int(index.frames.offset[row])
+        data = shards[int(index.frames.shard[row])][start : start + int(index.frames.bytes[row])]
         return split_sample(data, "", start)
 
     with webdataset.TarWriter(str(path), mtime=0) as sink:
-        for scene, *rows in zip(index.pair_scene, index.pair_a, index.pair_b, strict=True):
+        for scene, *rows in zip(index.pairs.scene, index.pairs.a, index.pairs.b, strict=True):
             ends = {name: frame(int(row)) for name, row in zip("ab", rows, strict=True)}
-            numbers = "_".join(f"{int(index.frame_number[row]):06d}" for row in rows)
+            numbers = "_".join(f"{int(index.frames.number[row]):06d}" for row in rows)
             sample: dict[str, Any] = {"__key__": f"{index.scene_names[int(scene)]}_{numbers}"}
             for name, parts in ends.items():
                 sample[f"{name}.{schema.COLOR_JPEG}"] = parts[schema.COLOR_JPEG]
@@ -173,7 +173,7 @@ def main(
         {
             "data": found.name,
             "stride": found.stride,
-            "frames": len(stream.index.frame_number),
+            "frames": len(stream.index.frames.number),
             "pairs": stream.pairs,
             "image_size": image_size,
             "lanes": stream.lanes,

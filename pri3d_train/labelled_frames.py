@@ -41,12 +41,12 @@ class LabelledFrames:
     def __init__(self, datasets: Sequence[str], choice: SceneChoice | None, count: int) -> None:
         self._index = PairIndex(datasets)
         kept = np.array([choice is None or choice(name) for name in self._index.scene_names], dtype=bool)
-        rows = np.flatnonzero(kept[self._index.frame_scene])
+        rows = np.flatnonzero(kept[self._index.frames.scene])
         if len(rows) == 0:
             raise UsageError(
                 "No frame of the scenes asked for is in the data: `pri3d-data stats` lists their names."
             )
-        order = np.lexsort((self._index.frame_number[rows], self._index.frame_scene[rows]))
+        order = np.lexsort((self._index.frames.number[rows], self._index.frames.scene[rows]))
         spread = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(np.int64)
         self._rows = rows[order][spread]
         self.scenes = {self._index.scene_names[scene] for scene in np.flatnonzero(kept)}
@@ -62,8 +62,8 @@ class LabelledFrames:
         shards = OpenShards(index.shards)
         found = 0
         for row in self._rows:
-            shard, offset = int(index.frame_shard[row]), int(index.frame_offset[row])
-            data = shards.read(shard, offset, int(index.frame_bytes[row]), int(index.frame_crc32[row]))
+            shard, offset = int(index.frames.shard[row]), int(index.frames.offset[row])
+            data = shards.read(shard, offset, int(index.frames.bytes[row]), int(index.frames.crc32[row]))
             labels = decode_labels(data, index.shards[shard], offset)
             if labels is not None:
                 found += 1

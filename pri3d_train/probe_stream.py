@@ -33,8 +33,8 @@ class ProbeStream(PairStream):
     ) -> ProbePair:
         """As there."""
         pair = super().pair(number, cache, epoch, surfaces)
-        view = cache.get(int(self.index.pair_b[number])).view
-        metric = self.index.scene_metric[int(self.index.pair_scene[number])] and view.depth.size > 0
+        view = cache.get(int(self.index.pairs.b[number])).view
+        metric = self.index.scene_metric[int(self.index.pairs.scene[number])] and view.depth.size > 0
         whole = (view.height, view.width) == self.recipe.size
         own = {field.name: getattr(pair, field.name) for field in fields(pair)}
         return ProbePair(**own, points_b=points_of_colors(view) if metric and whole else None)

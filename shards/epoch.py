@@ -27,12 +27,12 @@ def lanes_for(pairs: int, most_lanes: int) -> int:
 
 
 def epoch_order(
-    scene_of_pair: NDArray[np.int32], seed: int, epoch: int, lanes: int, pairs_per_visit: int, part: int = 0
+    scene_of_pair: NDArray[np.int64], seed: int, epoch: int, lanes: int, pairs_per_visit: int, part: int = 0
 ) -> NDArray[np.int64]:
     """Which pair every lane serves on every turn of an epoch.
 
     Args:
-        scene_of_pair: (P,) int32 scene number of every pair, ascending.
+        scene_of_pair: (P,) int64 scene number of every pair, ascending.
         seed, epoch: choose the order.
         lanes: number of lanes.
         pairs_per_visit: most pairs a lane takes from a scene at a time.
@@ -92,7 +92,7 @@ def lanes_by_weight(weights: Sequence[float], pairs: Sequence[int], most_lanes: 
 
 
 def mixed_order(
-    scene_of_pair: NDArray[np.int32],
+    scene_of_pair: NDArray[np.int64],
     starts: NDArray[np.int64],
     lanes: Sequence[int],
     seed: int,
@@ -105,7 +105,7 @@ def mixed_order(
     again as often as that takes, in a new order, and without the few pairs that do not fill a turn.
 
     Args:
-        scene_of_pair: (P,) int32 scene number of every pair, ascending.
+        scene_of_pair: (P,) int64 scene number of every pair, ascending.
         starts: (D + 1,) int64, where each data set's pairs begin; the last is P.
         lanes: how many lanes each data set serves.
         seed, epoch, pairs_per_visit: as of `epoch_order`.

@@ -81,9 +81,9 @@ class FrameCache:
             self._frames.move_to_end(row)
             return frame
         index = self._index
-        shard = int(index.frame_shard[row])
-        offset, size = int(index.frame_offset[row]), int(index.frame_bytes[row])
-        data = self._shards.read(shard, offset, size, int(index.frame_crc32[row]))
+        shard = int(index.frames.shard[row])
+        offset, size = int(index.frames.offset[row]), int(index.frames.bytes[row])
+        data = self._shards.read(shard, offset, size, int(index.frames.crc32[row]))
         frame = decode_frame(data, index.shards[shard], offset)
         self.decoded += 1
         self.bytes_read += size

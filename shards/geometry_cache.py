@@ -46,15 +46,15 @@ class GeometryCache:
             DataError: it cannot be read, or is not what the format says.
         """
         index = self._index
-        if index.scene_voxels[scene] == 0:
+        if index.scenes.voxels[scene] == 0:
             return None
         geometry = self._scenes.get(scene)
         if geometry is not None:
             self._scenes.move_to_end(scene)
             return geometry
-        shard, offset = int(index.scene_shard[scene]), int(index.scene_offset[scene])
+        shard, offset = int(index.scenes.shard[scene]), int(index.scenes.offset[scene])
         # One read of the scene's whole sample: its pairs lie before the voxels, but are a fraction of them.
-        size, crc32 = int(index.scene_bytes[scene]), int(index.scene_crc32[scene])
+        size, crc32 = int(index.scenes.bytes[scene]), int(index.scenes.crc32[scene])
         data = self._shards.read(shard, offset, size, crc32)
         geometry = decode_geometry(data, index.shards[shard], offset)
         self.decoded += 1

@@ -103,14 +103,14 @@ def draw(dataset: Dataset, key: str | None) -> Picture:
     scene = found.scene["scene"]
     index = PairIndex([dataset.root], lambda name: name == scene)
     cache = FrameCache(index, 512 << 20)
-    of_scene = np.flatnonzero(index.frame_scene == index.scene_names.index(scene))
-    row_of = {int(index.frame_number[row]): int(row) for row in of_scene}
+    of_scene = np.flatnonzero(index.frames.scene == index.scene_names.index(scene))
+    row_of = {int(index.frames.number[row]): int(row) for row in of_scene}
     frames = [cache.get(row_of[row["frame"]]) for row in _spread(found.frames, _MOST_FRAMES)]
     chosen = _spread(found.pairs, _MOST_PAIRS)
     rule = index.scene_rule[index.scene_names.index(scene)]
     row_of_pair = {
         (int(a), int(b)): int(row)
-        for a, b, row in zip(index.pair_a, index.pair_b, index.pair_row, strict=True)
+        for a, b, row in zip(index.pairs.a, index.pairs.b, index.pairs.row, strict=True)
     }
     recipe = PairRecipe(matches=400)
     pairs = []

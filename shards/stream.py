@@ -63,7 +63,7 @@ class PairStream:
         if geometry not in get_args(GeometryRule):
             raise UsageError(f"There is no geometry '{geometry}': {', '.join(get_args(GeometryRule))}.")
         self.index = PairIndex(datasets, scenes)
-        if len(self.index.pair_scene) == 0:
+        if len(self.index.pairs.scene) == 0:
             raise UsageError(
                 f"No pairs to stream from {', '.join(datasets)}: the scenes asked for are not there, or no "
                 "two of their frames overlap enough. `pri3d-data stats` shows what is in a data set."
@@ -71,10 +71,10 @@ class PairStream:
         self.seed = seed
         self.pairs_per_visit = pairs_per_visit
         self.cache_mb = cache_mb
-        self.pairs = len(self.index.pair_scene)
-        used = np.unique(
-            self.index.frame_size[np.concatenate([self.index.pair_a, self.index.pair_b])], axis=0
-        )
+        self.pairs = len(self.index.pairs.scene)
+        shown = np.concatenate([self.index.pairs.a, self.index.pairs.b])
+        frames = self.index.frames
+        used = np.unique(np.stack([frames.height[shown], frames.width[shown]], axis=1), axis=0)
         size = size or (DEFAULT_SIZE if len(used) > 1 else (int(used[0, 0]), int(used[0, 1])))
         self.recipe = PairRecipe(matches, size, geometry, depth)
         if weights is None:
@@ -95,7 +95,7 @@ class PairStream:
     def identity(self) -> str:
         """A digest of everything that decides the order of the stream, to tell whether it can be resumed."""
         index = self.index
-        parts = (index.pair_scene, index.frame_number[index.pair_a], index.frame_number[index.pair_b])
+        parts = (index.pairs.scene, index.frames.number[index.pairs.a], index.frames.number[index.pairs.b])
         digest = hashlib.blake2b(digest_size=8)
         for part in (*parts, self._parts, np.array([*self._lanes_of, self.pairs_per_visit, self.seed])):
             digest.update(np.asarray(part, dtype=np.int64).tobytes())
@@ -104,12 +104,12 @@ class PairStream:
     @property
     def has_geometry(self) -> bool:
         """Whether some scene of those streamed has voxels, asked for or not."""
-        return bool(self.index.scene_voxels[self.index.pair_scene].any())
+        return bool(self.index.scenes.voxels[self.index.pairs.scene].any())
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """(lanes, turns) int64: which pair of the index every lane serves on every turn, -1 for none."""
         return mixed_order(
-            self.index.pair_scene, self._parts, self._lanes_of, self.seed, epoch, self.pairs_per_visit
+            self.index.pairs.scene, self._parts, self._lanes_of, self.seed, epoch, self.pairs_per_visit
         )
 
     def serve(self, wanted: Iterable[Place]) -> Iterator[list[Pair]]:
@@ -141,8 +141,8 @@ class PairStream:
     ) -> Pair:
         """Pair ``number`` of the index with what ``epoch`` draws; chunks only where ``surfaces`` is given."""
         index = self.index
-        a, b = cache.get(int(index.pair_a[number])), cache.get(int(index.pair_b[number]))
-        scene = int(index.pair_scene[number])
+        a, b = cache.get(int(index.pairs.a[number])), cache.get(int(index.pairs.b[number]))
+        scene = int(index.pairs.scene[number])
         return match_pair(
             index.scene_names[scene],
             a,
@@ -150,7 +150,7 @@ class PairStream:
             self.recipe,
             f"{self.seed}/{epoch}",
             rule=index.scene_rule[scene],
-            row=int(index.pair_row[number]),
+            row=int(index.pairs.row[number]),
             surface=surfaces.get(scene) if surfaces is not None else None,
             metric=index.scene_metric[scene],
         )

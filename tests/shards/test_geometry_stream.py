@@ -85,8 +85,8 @@ def epoch_of(stream: PairStream, lanes: Any = None) -> list[Pair]:
 def frames_of(stream: PairStream) -> dict[tuple[str, int], StoredFrame]:
     cache = FrameCache(stream.index, 1 << 30)
     return {
-        (stream.index.scene_names[scene], int(stream.index.frame_number[row])): cache.get(row)
-        for row, scene in enumerate(stream.index.frame_scene)
+        (stream.index.scene_names[scene], int(stream.index.frames.number[row])): cache.get(row)
+        for row, scene in enumerate(stream.index.frames.scene)
     }
 
 

@@ -68,7 +68,7 @@ def pairs_of(out: Path, scene: str) -> Iterator[tuple[StoredFrame, StoredFrame, 
     index = PairIndex([str(out)], lambda name: name == scene)
     cache = FrameCache(index, 1 << 30)
     rule = index.scene_rule[index.scene_names.index(scene)]
-    for a, b, row in zip(index.pair_a, index.pair_b, index.pair_row, strict=True):
+    for a, b, row in zip(index.pairs.a, index.pairs.b, index.pairs.row, strict=True):
         first, second = cache.get(int(a)), cache.get(int(b))
         yield first, second, find_matches(first, second, rule, int(row), 1 << 24, 0)
 
