@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,9 +16,6 @@ from pipelines.registry import DATASETS
 from pipelines.rgbd_parameters import RgbdParameters
 from pipelines.shard_writing import StagedShard
 from pri3d_data.synth.scannet import ScanNetSynth, write_scannet
-
-# Makes `pretend_street` importable.
-sys.path.insert(0, str(Path(__file__).parents[1] / "pri3d_data"))
 
 FRAMES = 24
 SMALL = BuildParameters(RgbdParameters(stride=4, image_size=(48, 64)), shard_mb=1)

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import struct
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-# Makes `pretend_street` importable.
-sys.path.insert(0, str(Path(__file__).parent))
 
 SensFrame = tuple[Sequence[float], int, int, bytes, bytes]
 PINHOLE = (40.0, 0.0, 7.5, 0.0, 0.0, 40.0, 3.5, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)

@@ -1,13 +1,7 @@
 """Makes `pretend_stream` importable here and in the processes that tests start; rooms built once."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from made_up_rooms import ROOMS, build
 
 from pri3d_data.synth.scannet import write_scannet

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
+from photo_truth import SEED, SPEC, as_colmap, built
 
 from pri3d_data.synth.megadepth import (
     write_megadepth,
 )
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from photo_truth import SEED, SPEC, as_colmap, built
 
 
 @pytest.fixture(scope="session")
