@@ -16,6 +16,7 @@ _COMMANDS = {
     "stats": "Count what is in a data set.",
     "inspect": "Draw a scene's frames and pairs, or list a sample.",
     "verify": "Check every byte of a data set.",
+    "repair": "Build what is damaged of a data set again.",
 }
 
 

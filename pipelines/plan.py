@@ -14,10 +14,13 @@ from pipelines.parameters import BuildParameters, fingerprint
 from pipelines.record import Place, SceneRecord, load_records, published_records
 from pipelines.shard_writing import StagedShard, shard_digest, staged_shards
 from pri3d_data.errors import UsageError
+from shards.damage import NO_DAMAGE, Damage
 from shards.dataset import Dataset
-from shards.schema import DATASET_FILE, VERSION, WORK_FOLDER
+from shards.schema import DATASET_FILE, VERSION, WORK_FOLDER, shard_name
 from shards.store import Store
 
+# Stands in the place of a published shard that is damaged; equal to none.
+_UNUSABLE = StagedShard("", (), 0, "")
 PARAMETERS_FILE = f"{WORK_FOLDER}/parameters.json"
 
 
@@ -29,18 +32,20 @@ class BuildRequest:
         dataset: the kind of raw data.
         input, output: folders or URLs.
         parameters: what decides the bytes.
-        scenes: comma-separated names or globs, or a file with one name a line; None takes all.
+        scenes: comma-separated names or globs, a file with one name a line, or the names; None takes all.
         resume: reuse what an earlier or interrupted build left.
         drop_scenes: allow leaving out scenes that the output already holds.
+        damage: what of the output is not to be used again.
     """
 
     dataset: DataSet
     input: str
     output: str
     parameters: BuildParameters
-    scenes: str | None = None
+    scenes: str | tuple[str, ...] | None = None
     resume: bool = True
     drop_scenes: bool = False
+    damage: Damage = NO_DAMAGE
 
 
 @dataclass
@@ -90,7 +95,12 @@ def plan_build(request: BuildRequest, store: Store) -> BuildPlan:
         dataset = Dataset(request.output)
         _check_same(request, dataset, plan.order)
         records, plan.places = published_records(dataset)
-        plan.published = _published_shards(dataset, records)
+        plan.published = [
+            _UNUSABLE if shard_name(number) in request.damage.shards else shard
+            for number, shard in enumerate(_published_shards(dataset, records))
+        ]
+        for scene in request.damage.scenes:
+            records.pop(scene, None)
         plan.published_parameters = dataset.about["parameters"]
         plan.changed += _differences(dataset.about["parameters"], parameters.described())
     elif store.exists(PARAMETERS_FILE):
@@ -120,7 +130,7 @@ def plan_build(request: BuildRequest, store: Store) -> BuildPlan:
     return plan
 
 
-def select_scenes(scenes: Sequence[Scene], wanted: str | None) -> tuple[list[Scene], int]:
+def select_scenes(scenes: Sequence[Scene], wanted: str | tuple[str, ...] | None) -> tuple[list[Scene], int]:
     """Scenes that a list, glob or file of names chooses, and how many names matched nothing.
 
     Raises:
@@ -128,7 +138,9 @@ def select_scenes(scenes: Sequence[Scene], wanted: str | None) -> tuple[list[Sce
     """
     if wanted is None:
         return list(scenes), 0
-    if Path(wanted).is_file():
+    if isinstance(wanted, tuple):
+        patterns = list(wanted)
+    elif Path(wanted).is_file():
         patterns = [line.strip() for line in Path(wanted).read_text().splitlines() if line.strip()]
     else:
         patterns = [part.strip() for part in wanted.split(",") if part.strip()]

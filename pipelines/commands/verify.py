@@ -38,7 +38,7 @@ def command(out: str, as_json: bool) -> None:
             click.echo(str(problem))
         told = dataset.about["totals"]
         if problems:
-            click.echo(f"{len(problems)} problems. Build again with the same command to mend missing scenes.")
+            click.echo(f"{len(problems)} problems. `pri3d-data repair {out}` builds what is damaged again.")
         else:
             click.echo(
                 f"All is as it was written: {told['shards']} shards, {told['scenes']} scenes, "
