@@ -72,4 +72,4 @@ def _bytes(dataset: Dataset, shard: str) -> bytes:
 
 def _is_sound(scene: dict[str, Any], data: bytes) -> bool:
     part = memoryview(data)[scene["offset"] : scene["offset"] + scene["bytes"]]
-    return hashlib.sha256(part).hexdigest() == scene["sha256"]
+    return bool(hashlib.sha256(part).hexdigest() == scene["sha256"])
