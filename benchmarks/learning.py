@@ -23,8 +23,9 @@ from typing import Any
 import click
 
 from pri3d_data.atomic_file import atomic_file
+from pri3d_data.synth.request import scene_seed
 from pri3d_data.synth.scannet import ScanNetSynth, write_scannet_capture
-from pri3d_data.synth.scannet_spec import scene_name, scene_seed
+from pri3d_data.synth.scannet_spec import scene_name
 
 #: A rate whose updates vanish in float32: weights stay as they were drawn, batch norm gets its statistics.
 _STILL = "1e-30"
