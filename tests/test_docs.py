@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -109,3 +110,9 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in [root / "README.md", root / "CONTRIBUTING.md", *DOCS.glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:\s]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_list_of_modules_is_up_to_date() -> None:
+    script = DOCS.parent / ".ci" / "modules.py"
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    assert (DOCS / "modules.md").read_text() == done.stdout, "run: python .ci/modules.py > docs/modules.md"
