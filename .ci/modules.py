@@ -9,7 +9,7 @@ _ROOT = Path(__file__).parent.parent
 _ROOMS = ("pri3d_data", "shards", "pipelines", "pri3d_train")
 _HEAD = """# Modules
 
-What each is for, in the words of its own docstring (`python .ci/modules.py > docs/modules.md`; a test compares).
+What each is for, in its own words; `python .ci/modules.py > docs/modules.md` writes this page.
 How they work together: [architecture](architecture.md).
 """
 

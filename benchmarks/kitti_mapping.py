@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from pipelines.kitti_mapping import view_of
 from pipelines.kitti_parameters import KITTI_PRESETS, KittiParameters
-from pri3d_data.kitti import find_scenes, open_drive
-from pri3d_data.kitti_drive import DEPTH_UNIT_M
-from pri3d_data.kitti_velodyne import spacing_px
+from pri3d_data.kitti.drive import DEPTH_UNIT_M
+from pri3d_data.kitti.scenes import find_scenes, open_drive
+from pri3d_data.kitti.velodyne import spacing_px
 from pri3d_data.lidar_projection import project_scan, without_hidden
 from pri3d_data.mapping import SparseView, common_share, seen_in
 from pri3d_data.synth.kitti import KittiSynth, KittiTruth, kitti_truth, write_kitti_drive

@@ -8,7 +8,7 @@ from pipelines.dataset import DataSet
 from pipelines.parameters import option
 from pipelines.photo_parameters import D2NET_MIN_OVERLAP, PhotoParameters
 from pipelines.photos import photo_stages
-from pri3d_data.colmap import find_scenes
+from pri3d_data.colmap.scenes import find_scenes
 from pri3d_data.errors import UsageError
 from pri3d_data.photo_scene import PhotoScene
 

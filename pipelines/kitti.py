@@ -15,8 +15,8 @@ from pipelines.stored_color import store_color
 from pri3d_data.capture import Failure, Frame
 from pri3d_data.errors import DataError
 from pri3d_data.images import encode_depth_png
-from pri3d_data.kitti import find_scenes, open_drive
-from pri3d_data.kitti_drive import DEPTH_UNIT_M, KittiCapture, KittiDrive
+from pri3d_data.kitti.drive import DEPTH_UNIT_M, KittiCapture, KittiDrive
+from pri3d_data.kitti.scenes import find_scenes, open_drive
 from shards.bundle import make_bundle
 from shards.match_rule import MatchRule
 from shards.parts import FrameSample, StoredDepth

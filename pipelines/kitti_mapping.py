@@ -13,9 +13,9 @@ from pipelines.kitti_parameters import KittiParameters
 from pri3d_data.capture import Failure, Frame
 from pri3d_data.errors import DataError
 from pri3d_data.ground import ground_mask
-from pri3d_data.kitti import open_drive
-from pri3d_data.kitti_drive import CAMERA_HEIGHT_M, DEPTH_UNIT_M, KittiDrive
-from pri3d_data.kitti_velodyne import spacing_px
+from pri3d_data.kitti.drive import CAMERA_HEIGHT_M, DEPTH_UNIT_M, KittiDrive
+from pri3d_data.kitti.scenes import open_drive
+from pri3d_data.kitti.velodyne import spacing_px
 from pri3d_data.lidar_surface import fill_between_rows
 from pri3d_data.mapping import SparseView, common_share, measured_points, seen_in
 from shards.parts import PairRows

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pipelines.encoded_photo import EncodedPhoto
 from pipelines.photo_parameters import PhotoParameters
 from pri3d_data.camera import Camera
-from pri3d_data.colmap_depth import read_depth_map
-from pri3d_data.colmap_model import SparseModel
+from pri3d_data.colmap.depth import read_depth_map
+from pri3d_data.colmap.model import SparseModel
 from pri3d_data.depth_steps import depth_steps
 from pri3d_data.errors import DataError
 from pri3d_data.images import encode_depth_png, encode_jpeg, resize_area, resize_nearest

@@ -20,7 +20,7 @@ from pipelines.photo_parameters import PhotoParameters
 from pipelines.scratch import Scratch
 from pipelines.stage import Stage
 from pri3d_data.capture import Failure
-from pri3d_data.colmap_model import SparseModel, read_model
+from pri3d_data.colmap.model import SparseModel, read_model
 from pri3d_data.covisibility import covisible_pairs
 from pri3d_data.errors import DataError
 from pri3d_data.photo_scene import PhotoScene

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from pri3d_data.colmap import model_stamps
+from pri3d_data.colmap.scenes import model_stamps
 from pri3d_data.errors import UsageError
 from pri3d_data.input_folder import Folder
 from pri3d_data.photo_scene import PhotoScene, scene_name

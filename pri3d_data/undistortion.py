@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pri3d_data.camera import Camera
-from pri3d_data.colmap_camera import ColmapCamera
-from pri3d_data.colmap_library import colmap
+from pri3d_data.colmap.camera import ColmapCamera
+from pri3d_data.colmap.library import colmap
 
 
 def undistorted_camera(camera: ColmapCamera, largest_side: int | None = None) -> Camera:

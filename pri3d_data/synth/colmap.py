@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pri3d_data.colmap_camera import ColmapCamera
-from pri3d_data.colmap_library import colmap
+from pri3d_data.colmap.camera import ColmapCamera
+from pri3d_data.colmap.library import colmap
 from pri3d_data.errors import StorageError
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pri3d_data.colmap_camera import ColmapCamera
+from pri3d_data.colmap.camera import ColmapCamera
 
 _NEWTON_STEPS = 20
 

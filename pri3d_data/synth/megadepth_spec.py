@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pri3d_data.camera import Camera
-from pri3d_data.colmap_camera import ColmapCamera
+from pri3d_data.colmap.camera import ColmapCamera
 from pri3d_data.synth.layout import make_room
 from pri3d_data.synth.path import WALL_CLEARANCE_M
 from pri3d_data.synth.request import check_fields, check_seed

@@ -18,8 +18,8 @@ from pipelines.kitti_parameters import KITTI_PRESETS, KittiParameters
 from pipelines.parameters import BuildParameters
 from pipelines.plan import BuildRequest
 from pipelines.registry import DATASETS
-from pri3d_data import kitti_drive
 from pri3d_data.errors import UsageError
+from pri3d_data.kitti import drive as kitti_drive
 from pri3d_data.synth.kitti import drive_name
 from shards.dataset import Dataset
 from shards.frames import decode_frame

@@ -13,8 +13,8 @@ from pretend_street import in_image, in_view, scan, seen_by_camera, truth, write
 from pipelines import kitti_mapping
 from pipelines.kitti_mapping import map_pairs, view_of
 from pipelines.kitti_parameters import KITTI_PRESETS, KittiParameters
-from pri3d_data.kitti import find_scenes, open_drive
-from pri3d_data.kitti_drive import KittiDrive
+from pri3d_data.kitti.drive import KittiDrive
+from pri3d_data.kitti.scenes import find_scenes, open_drive
 from pri3d_data.mapping import SparseView, common_share, seen_in
 
 PAPER, REFERENCE = KITTI_PRESETS["paper"], KITTI_PRESETS["reference"]

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pretend_street import in_view, nearest_of_each_pixel, scan, seen_by_camera, truth
 
-from pri3d_data.kitti import find_scenes, open_drive
-from pri3d_data.kitti_velodyne import spacing_px
+from pri3d_data.kitti.scenes import find_scenes, open_drive
+from pri3d_data.kitti.velodyne import spacing_px
 from pri3d_data.lidar_projection import project_scan, without_hidden
 
 UNIT_M = 1.0 / 256.0

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pri3d_data.colmap_depth import read_depth_map
+from pri3d_data.colmap.depth import read_depth_map
 from pri3d_data.depth_steps import depth_steps
 from pri3d_data.errors import DataError
 from pri3d_data.megadepth_depth import MaskOnly, read_h5_depth

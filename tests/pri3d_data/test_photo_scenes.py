@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pri3d_data import colmap, megadepth
+from pri3d_data import megadepth
+from pri3d_data.colmap import scenes as colmap
 from pri3d_data.errors import UsageError
 
 TRIO = ("cameras", "images", "points3D")

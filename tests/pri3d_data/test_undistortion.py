@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from pri3d_data.camera import Camera
-from pri3d_data.colmap_camera import ColmapCamera
-from pri3d_data.colmap_library import colmap
-from pri3d_data.colmap_model import read_model
+from pri3d_data.colmap.camera import ColmapCamera
+from pri3d_data.colmap.library import colmap
+from pri3d_data.colmap.model import read_model
 from pri3d_data.photo import read_photo
 from pri3d_data.synth.layout import make_room
 from pri3d_data.synth.lens import pixel_grid, project, rays

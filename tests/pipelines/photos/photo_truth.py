@@ -16,7 +16,7 @@ from pipelines.build import BuildSummary, build
 from pipelines.parameters import BuildParameters
 from pipelines.plan import BuildRequest
 from pipelines.registry import DATASETS
-from pri3d_data.colmap_library import colmap
+from pri3d_data.colmap.library import colmap
 from pri3d_data.synth.megadepth import (
     SEED_KIND,
     MegaDepthSynth,

@@ -18,7 +18,7 @@ from photo_truth import (
     truth_of,
 )
 
-from pri3d_data.colmap_library import colmap
+from pri3d_data.colmap.library import colmap
 from shards.dataset import Dataset
 from shards.stream import PairStream
 from shards.verify import verify

@@ -6,8 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from pri3d_data.colmap_camera import ColmapCamera
-from pri3d_data.colmap_library import colmap
+from pri3d_data.colmap.camera import ColmapCamera
+from pri3d_data.colmap.library import colmap
 from pri3d_data.errors import UsageError
 from pri3d_data.synth.distance import distance_to_surface
 from pri3d_data.synth.layout import make_room

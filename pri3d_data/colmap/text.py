@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from pri3d_data.byte_source import ByteSource
-from pri3d_data.colmap_camera import ColmapCamera
-from pri3d_data.colmap_record import NO_POINT, ImageRecord, PointTable
+from pri3d_data.colmap.camera import ColmapCamera
+from pri3d_data.colmap.record import NO_POINT, ImageRecord, PointTable
 from pri3d_data.errors import DataError
 
 

@@ -8,7 +8,7 @@ from pretend_street import SPEC, truth
 from scipy.spatial.transform import Rotation
 
 from pri3d_data.errors import DataError
-from pri3d_data.kitti_calibration import read_raw_calibration, read_rows
+from pri3d_data.kitti.calibration import read_raw_calibration, read_rows
 from pri3d_data.synth.kitti import write_kitti_drive
 
 FILES = ("calib_cam_to_cam.txt", "calib_velo_to_cam.txt", "calib_imu_to_velo.txt")

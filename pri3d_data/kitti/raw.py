@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from pri3d_data.capture import Frame, LostFrame
 from pri3d_data.errors import DataError
 from pri3d_data.input_folder import Folder
-from pri3d_data.kitti_calibration import RawCalibration, read_raw_calibration, read_text
-from pri3d_data.kitti_drive import DEPTH_UNIT_M, KittiCapture, KittiDrive, lost_to, parts_of
-from pri3d_data.kitti_folders import frames_in
-from pri3d_data.kitti_oxts import Fix, imu_to_world, read_fix
-from pri3d_data.kitti_velodyne import read_scan, spacing_px
+from pri3d_data.kitti.calibration import RawCalibration, read_raw_calibration, read_text
+from pri3d_data.kitti.drive import DEPTH_UNIT_M, KittiCapture, KittiDrive, lost_to, parts_of
+from pri3d_data.kitti.folders import frames_in
+from pri3d_data.kitti.oxts import Fix, imu_to_world, read_fix
+from pri3d_data.kitti.velodyne import read_scan, spacing_px
 from pri3d_data.lidar_projection import project_scan, without_hidden
 
 _DAY = re.compile(r"^\d{4}_\d{2}_\d{2}$")

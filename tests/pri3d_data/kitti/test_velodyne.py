@@ -7,7 +7,7 @@ import pytest
 
 from pri3d_data.camera import Camera
 from pri3d_data.errors import DataError
-from pri3d_data.kitti_velodyne import read_scan, spacing_px
+from pri3d_data.kitti.velodyne import read_scan, spacing_px
 
 POINTS = np.arange(20, dtype="<f4").reshape(5, 4)
 

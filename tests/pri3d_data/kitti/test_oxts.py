@@ -7,9 +7,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from pri3d_data.errors import DataError
-from pri3d_data.kitti import find_scenes, open_drive
-from pri3d_data.kitti_calibration import read_raw_calibration
-from pri3d_data.kitti_oxts import Fix, imu_to_world, read_fix
+from pri3d_data.kitti.calibration import read_raw_calibration
+from pri3d_data.kitti.oxts import Fix, imu_to_world, read_fix
+from pri3d_data.kitti.scenes import find_scenes, open_drive
 
 
 def fix_file(path: Path, words: list[str]) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pri3d_data.errors import DataError
-from pri3d_data.kitti_calibration import read_text
+from pri3d_data.kitti.calibration import read_text
 
 _NUMBERS = 30
 _EARTH_RADIUS_M = 6378137.0

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pri3d_data.colmap_library import colmap
-from pri3d_data.colmap_model import SparseModel, read_model
+from pri3d_data.colmap.library import colmap
+from pri3d_data.colmap.model import SparseModel, read_model
 from pri3d_data.errors import DataError
 
 TRIO = ("cameras", "images", "points3D")

@@ -14,9 +14,9 @@ from pri3d_data.capture import Frame
 from pri3d_data.errors import DataError, UsageError
 from pri3d_data.images import decode_depth_png
 from pri3d_data.input_folder import Folder
-from pri3d_data.kitti_calibration import projection_of, read_rows, read_text
-from pri3d_data.kitti_drive import KittiCapture, KittiDrive, image_size, lost_to, parts_of
-from pri3d_data.kitti_folders import frames_in
+from pri3d_data.kitti.calibration import projection_of, read_rows, read_text
+from pri3d_data.kitti.drive import KittiCapture, KittiDrive, image_size, lost_to, parts_of
+from pri3d_data.kitti.folders import frames_in
 
 # Drive: sequence, and the raw frame numbers it was cut from, both included (KITTI's odometry devkit).
 SEQUENCES = {

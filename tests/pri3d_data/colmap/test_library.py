@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 PROGRAM = """
-from pri3d_data.colmap_library import colmap
+from pri3d_data.colmap.library import colmap
 colmap().Camera(model="PINHOLE", width=4, height=4, params=[1.0, 1.0, 2.0, 2.0])
 import gzip, io, zlib
 import numpy as np
@@ -36,7 +36,7 @@ SIGNALLED = """
 import os, signal, sys, threading, time
 seen = []
 signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
-from pri3d_data.colmap_library import colmap
+from pri3d_data.colmap.library import colmap
 load = threading.Thread(target=colmap) if sys.argv[1] == "thread" else None
 if load:
     load.start()
@@ -67,7 +67,7 @@ def test_nobody_else_imports_pycolmap() -> None:
                 names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
                 if any(name.split(".")[0] == "pycolmap" for name in names):
                     importers.add(path.relative_to(ROOT).as_posix())
-    assert importers == {"pri3d_data/colmap_library.py"}
+    assert importers == {"pri3d_data/colmap/library.py"}
 
 
 def test_the_command_line_does_not_pay_for_pycolmap() -> None:

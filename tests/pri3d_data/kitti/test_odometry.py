@@ -10,9 +10,9 @@ from pretend_street import seen_by_camera, truth, write_odometry, write_street
 
 from pri3d_data.errors import DataError, UsageError
 from pri3d_data.images import decode_color
-from pri3d_data.kitti import find_scenes, open_drive
-from pri3d_data.kitti_drive import KittiDrive
-from pri3d_data.kitti_odometry import SEQUENCES
+from pri3d_data.kitti.drive import KittiDrive
+from pri3d_data.kitti.odometry import SEQUENCES
+from pri3d_data.kitti.scenes import find_scenes, open_drive
 from pri3d_data.synth.raycast import render
 
 ZERO, EIGHT = "2011_10_03_drive_0027_sync", "2011_09_30_drive_0028_sync"

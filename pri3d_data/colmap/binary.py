@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pri3d_data.byte_source import ByteSource
-from pri3d_data.colmap_camera import MODEL_NAMES, PARAMETER_COUNTS, ColmapCamera
-from pri3d_data.colmap_record import NO_POINT, ImageRecord, PointTable
+from pri3d_data.colmap.camera import MODEL_NAMES, PARAMETER_COUNTS, ColmapCamera
+from pri3d_data.colmap.record import NO_POINT, ImageRecord, PointTable
 from pri3d_data.compiled import kernel
 from pri3d_data.errors import DataError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pri3d_data.colmap_model import MODEL_FILES
+from pri3d_data.colmap.model import MODEL_FILES
 from pri3d_data.errors import UsageError
 from pri3d_data.input_folder import Folder
 from pri3d_data.photo_scene import PhotoScene, scene_name

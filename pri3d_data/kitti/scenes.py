@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pri3d_data.errors import UsageError
 from pri3d_data.input_folder import Folder
-from pri3d_data.kitti_drive import KittiCapture, KittiDrive
-from pri3d_data.kitti_odometry import find_odometry_drives, open_odometry_drive
-from pri3d_data.kitti_raw import find_raw_drives, open_raw_drive
+from pri3d_data.kitti.drive import KittiCapture, KittiDrive
+from pri3d_data.kitti.odometry import find_odometry_drives, open_odometry_drive
+from pri3d_data.kitti.raw import find_raw_drives, open_raw_drive
 
 
 def find_scenes(root: str) -> list[KittiDrive]:
@@ -40,7 +40,7 @@ def find_scenes(root: str) -> list[KittiDrive]:
 
 
 def open_drive(drive: KittiDrive, beyond: int = 0, stride: int = 1) -> KittiCapture:
-    """Open a scene of either layout; see `kitti_raw.open_raw_drive`.
+    """Open a scene of either layout; see `raw.open_raw_drive`.
 
     Raises:
         DataError: what all its frames need is missing or broken.

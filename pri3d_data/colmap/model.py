@@ -8,9 +8,9 @@ import numpy as np
 from fsspec.core import url_to_fs
 from numpy.typing import NDArray
 
-from pri3d_data import colmap_binary, colmap_text
-from pri3d_data.colmap_camera import ColmapCamera
-from pri3d_data.colmap_record import ImageRecord, PointTable
+from pri3d_data.colmap import binary, text
+from pri3d_data.colmap.camera import ColmapCamera
+from pri3d_data.colmap.record import ImageRecord, PointTable
 from pri3d_data.errors import DataError
 
 MODEL_FILES = tuple(
@@ -55,7 +55,7 @@ def read_model(folder: str) -> SparseModel:
         DataError: files are missing, broken, or contradict one another; or no image was registered.
     """
     fs, top = url_to_fs(folder)
-    for files, reader in zip(MODEL_FILES, (colmap_binary, colmap_text), strict=True):
+    for files, reader in zip(MODEL_FILES, (binary, text), strict=True):
         if all(fs.exists(f"{top.rstrip('/')}/{file}") for file in files):
             paths = [f"{folder.rstrip('/')}/{file}" for file in files]
             cameras = reader.read_cameras(paths[0])

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from pri3d_data.colmap_camera import MODEL_NAMES, PARAMETER_COUNTS, ColmapCamera
-from pri3d_data.colmap_library import colmap
+from pri3d_data.colmap.camera import MODEL_NAMES, PARAMETER_COUNTS, ColmapCamera
+from pri3d_data.colmap.library import colmap
 
 
 def test_models_and_their_parameters_are_colmaps_own() -> None:

@@ -1,0 +1,1 @@
+"""KITTI's published files: where drives are, calibration, poses, scans, depth maps."""
