@@ -1,10 +1,10 @@
-"""Counting and finding bits in 64-bit words inside kernels: single machine instructions numba has no names for."""
+"""Counting and finding bits of 64-bit words in kernels: machine instructions that numba has no names for."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 

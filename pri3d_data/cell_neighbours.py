@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pri3d_data.bit_words import lowest_bit
-from pri3d_data.cell_sorting import Blocks, find_block
+from pri3d_data.block_finding import find_block
 from pri3d_data.cells import REACH
 from pri3d_data.compiled import inline_kernel
 
@@ -26,7 +26,15 @@ def place_in_window(cell: int) -> int:
 
 
 @inline_kernel
-def fill_window(window: NDArray[np.int32], blocks: Blocks, block: int, shape: NDArray[np.int64]) -> None:
+def fill_window(
+    window: NDArray[np.int32],
+    block_key: NDArray[np.int64],
+    block_cells: NDArray[np.int64],
+    first_cell: NDArray[np.int64],
+    table: NDArray[np.int32],
+    block: int,
+    shape: NDArray[np.int64],
+) -> None:
     """Write the numbers of the cells in and around a block, -1 where a cell holds no points.
 
     ``shape`` is the grid's in blocks, with its border.
@@ -35,11 +43,11 @@ def fill_window(window: NDArray[np.int32], blocks: Blocks, block: int, shape: ND
     for dx in range(-1, 2):
         for dy in range(-1, 2):
             for dz in range(-1, 2):
-                other = find_block(blocks, blocks.key[block] + (dx * shape[1] + dy) * shape[2] + dz)
+                other = find_block(table, block_key, block_key[block] + (dx * shape[1] + dy) * shape[2] + dz)
                 if other < 0:
                     continue
-                word = blocks.cells[other]
-                number = blocks.first_cell[other]
+                word = block_cells[other]
+                number = first_cell[other]
                 while word != 0:
                     bit = lowest_bit(word)
                     word &= word - 1

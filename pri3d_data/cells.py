@@ -1,8 +1,8 @@
 """The grid that exact neighbour counting stands on: cells, their 64 subcells, and blocks of 64 cells.
 
 A cell's side is radius / √3, so any two points of one cell are within the radius of each other, and a point's
-neighbours within the radius lie at most two cells away along each axis. A cell is cut into 4×4×4 subcells: a set
-of them is one 64-bit word. 4×4×4 cells are a block: which of its cells hold points is one word too.
+neighbours within the radius lie at most two cells away along each axis. A cell is cut into 4×4×4 subcells: a
+set of them is one 64-bit word. 4×4×4 cells are a block: which of its cells hold points is one word too.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class CellGrid:
     def block_columns(self, coordinates: NDArray[np.float32], axis: int) -> NDArray[np.int32]:
         """Block numbers along an axis, computed as the kernels do."""
         subcells = (coordinates - self.low[axis]) * self.inverse
-        return subcells.astype(np.int32) >> BLOCK_SHIFT
+        blocks: NDArray[np.int32] = subcells.astype(np.int32) >> BLOCK_SHIFT
+        return blocks
 
 
 def cell_grid(points: NDArray[np.float32], radius_m: float) -> CellGrid:

@@ -1,29 +1,33 @@
 """How much two frames see of the same surface: exact point counts for all pairs of a scene at once.
 
 The paper (section 3.1) calls a pair overlapping where at least 30 % of the two frames' points have a point of
-the other frame within 2 cm. Asking a KD-tree for every ordered pair costs weeks on ScanNet. Here all points of all
-frames are sorted into cells once, and most matches are settled for whole groups of points (`cell_matches`). All
-counts equal brute force in float64 over the same points; docs/overlap.md says why, and what it costs.
+the other frame within 2 cm. Asking a KD-tree for every ordered pair costs weeks on ScanNet. Here all points
+of all frames are sorted into cells once, and most matches are settled for whole groups of points
+(`cell_matches`). All counts equal brute force in float64 over the same points; docs/overlap.md says why.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pri3d_data.block_finding import find_blocks
+from pri3d_data.cell_groups import group_bytes, group_points
 from pri3d_data.cell_matches import count_matches
 from pri3d_data.cell_neighbours import window_steps
-from pri3d_data.cell_sorting import sort_into_cells
 from pri3d_data.cells import BLOCK_SHIFT, CellGrid, cell_grid
 from pri3d_data.compiled import kernel
 from pri3d_data.point_tests import Radius, squared_radius
 from pri3d_data.subcell_reach import subcell_reach
 
-# What all slabs in work may need at once, were every point alone in its block.
-_WORK_BYTES = 768 * 2**20
-_BYTES_A_POINT = 128
+# What all slabs in work may take at once, beside copies of their points. A point of a dense scan takes 40
+# bytes, one that is alone in its block more than 100, but that shows only once the blocks are found.
+_WORK_BYTES = 512 * 2**20
+_BYTES_A_POINT = 48
 _MOST_SAMPLED = 1 << 20
 
 
@@ -40,8 +44,8 @@ def match_counts(
         points: (N, 3) float32 metres, frame after frame.
         starts: (F + 1,) int64; frame f holds ``points[starts[f]:starts[f + 1]]``.
         radius_m: a distance equal to the radius counts.
-        tile_points: the scene is cut into slabs of about this many points; by default as many as keep the memory
-            beside the points themselves below 0.75 GiB.
+        tile_points: the scene is cut into slabs of about this many points; by default of so many that all
+            together take some 0.6 GiB beside the points themselves.
         threads: how many slabs to work on at once.
 
     Returns:
@@ -49,8 +53,8 @@ def match_counts(
         is each frame's number of points.
 
     Raises:
-        ValueError: the radius is no positive number; or the points are not finite or span more than 2^31 subcells
-            along an axis or 2^62 blocks in all: broken poses.
+        ValueError: the radius is no positive number; or the points are not finite or span more than 2^31
+            subcells along an axis or 2^62 blocks in all: broken poses.
     """
     frames = len(starts) - 1
     counts = np.zeros((frames, frames), dtype=np.int64)
@@ -58,13 +62,12 @@ def match_counts(
         grid = cell_grid(points, radius_m)
         radius = squared_radius(radius_m)
         axis = int(np.argmax(grid.blocks))
-        if tile_points is None:
-            tile_points = _WORK_BYTES // threads // (_BYTES_A_POINT + 8 * (frames // 64 + 1))
-            tile_points = max(1, min(tile_points, len(points) // threads))
+        budget = _WORK_BYTES // threads
+        tile_points = tile_points or min(budget // _BYTES_A_POINT, -(-len(points) // threads))
         slabs = _slabs(points, grid, axis, tile_points)
 
         def count(slab: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-            return _count_slab(points, starts, grid, radius, axis, *slab)
+            return _count_slab(points, starts, grid, radius, axis, *slab, budget)
 
         with ThreadPoolExecutor(threads) as pool:
             for present, part in map(count, slabs) if threads == 1 else pool.map(count, slabs):
@@ -82,7 +85,7 @@ def _slabs(points: NDArray[np.float32], grid: CellGrid, axis: int, tile_points: 
     columns = np.sort(grid.block_columns(sample, axis))
     cuts = np.unique(columns[np.arange(1, wanted) * len(columns) // wanted])
     bounds = [0, *cuts[cuts > 0].tolist(), int(grid.blocks[axis])]
-    return list(zip(bounds[:-1], bounds[1:], strict=True))
+    return list(pairwise(bounds))
 
 
 def _count_slab(
@@ -93,19 +96,31 @@ def _count_slab(
     axis: int,
     first: int,
     last: int,
+    budget: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Frames with points in or beside the slab, and their counts of points in it."""
     if (first, last) != (0, grid.blocks[axis]):
         points, starts = _points_between(points, starts, axis, grid.low[axis], grid.inverse, first - 1, last)
     present = np.flatnonzero(np.diff(starts))
+    counts = np.zeros((len(present), len(present)), dtype=np.int64)
     starts = np.concatenate([starts[:1], starts[1:][present]])
-    blocks, groups = sort_into_cells(points, starts, grid)
+    places, blocks = find_blocks(points, grid)
     shape = grid.blocks + 2
     column = blocks.key // np.prod(shape[axis + 1 :]) % shape[axis] - 1
+    middle = int(np.median(column)) if len(column) else first
+    if group_bytes(len(points), len(present), blocks) > budget and first < middle < last:
+        del places, blocks, column
+        for half in ((first, middle), (middle, last)):
+            found, part = _count_slab(points, starts, grid, radius, axis, *half, budget)
+            counts[np.ix_(found, found)] += part
+        return present, counts
+    groups = group_points(points, starts, places, blocks)
+    del places
     owned = (column >= first) & (column < last)
     reach = subcell_reach()
     steps = window_steps(reach.offset)
-    return present, count_matches(blocks, groups, owned, shape, steps, reach, radius, len(present))
+    arguments: tuple[Any, ...] = (*blocks, *groups, owned, shape, steps, reach.sure, reach.possible, *radius)
+    return present, count_matches(*arguments, len(present))
 
 
 @kernel
@@ -119,11 +134,8 @@ def _points_between(
     last: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """A copy of the points in blocks ``first`` to ``last``, both included, and where their frames start."""
-    found = 0
-    for i in range(len(points)):
-        column = np.int32((points[i, axis] - low) * inverse) >> BLOCK_SHIFT
-        found += (column >= first) & (column <= last)
-    inside = np.empty((found + 1, 3), dtype=np.float32)
+    # Of memory that is never written to, the machine gives none.
+    inside = np.empty((len(points) + 1, 3), dtype=np.float32)
     inside_starts = np.zeros(len(starts), dtype=np.int64)
     found = 0
     for frame in range(len(starts) - 1):
@@ -132,6 +144,6 @@ def _points_between(
             inside[found, 0] = points[i, 0]
             inside[found, 1] = points[i, 1]
             inside[found, 2] = points[i, 2]
-            found += (column >= first) & (column <= last)
+            found += int(first <= column <= last)
         inside_starts[frame + 1] = found
     return inside[:found], inside_starts

@@ -1,7 +1,7 @@
 """Distances between a few points and one frame's groups: the last resort of exact counting.
 
-Sixteen points are tested at a time against every point of the groups, in float32, whose error is bounded: only a
-distance within a millionth of the radius needs float64.
+Sixteen points are tested at a time against every point of the groups, in float32, whose error is bounded:
+only a distance within a millionth of the radius needs float64.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pri3d_data.cell_sorting import Groups
 from pri3d_data.compiled import inline_kernel
 
 LANES = 16
-# A float32 squared distance is off by less than 4e-7 of itself: three roundings of the difference's square and
-# sum, and that of the bound.
+# A float32 squared distance is off by less than 4e-7 of itself: the roundings of difference, square and sums,
+# and that of the bound.
 _MARGIN = 1e-6
 
 
@@ -42,38 +41,42 @@ def squared_radius(radius_m: float) -> Radius:
     return Radius(squared, np.float32(squared * (1 - _MARGIN)), np.float32(squared * (1 + _MARGIN)))
 
 
-class Waiting(NamedTuple):
-    """Up to sixteen points that wait to be tested.
-
-    Attributes:
-        lanes: (64,) float32 metres: sixteen x, sixteen y, sixteen z, and room for the smallest squared distances.
-        owner: (16,) int32 frames the points are of.
-    """
-
-    lanes: NDArray[np.float32]
-    owner: NDArray[np.int32]
-
-
 @inline_kernel
 def count_near(
-    waiting: Waiting,
+    lanes: NDArray[np.float32],
+    owner: NDArray[np.int32],
     count: int,
-    groups: Groups,
+    points: NDArray[np.float32],
+    start: NDArray[np.int32],
     listed: NDArray[np.int32],
     groups_listed: int,
-    radius: Radius,
-    frame: int,
+    squared: float,
+    surely: np.float32,
+    possibly: np.float32,
+    frame: np.uint64,
     counts: NDArray[np.int64],
 ) -> None:
-    """Add to ``counts[owner, frame]`` the first ``count`` waiting points that a listed group has a point near."""
-    lanes, owner = waiting.lanes, waiting.owner
-    points, start = groups.points, groups.start
-    surely = radius.surely
+    """Add to ``counts[owner, frame]`` the points that a listed group has a point near.
+
+    Whole arrays come in, no views of them: a view counts a reference, atomically, which takes longer than
+    some distances.
+
+    Args:
+        lanes: (64,) float32 metres: x of up to sixteen points, then y, then z, then room for the
+            smallest squared distances.
+        owner: (16,) int32 frames the points are of.
+        count: how many points there are.
+        points, start: the groups' (see `cell_groups.Groups`).
+        listed: (F, L) int32; the groups to test are the first ``groups_listed`` of row ``frame``.
+        squared, surely, possibly: see `Radius`.
+        frame: the groups'.
+        counts: (F, F) int64.
+    """
     for lane in range(LANES):
         lanes[np.uint64(48 + lane)] = np.float32(np.inf) if lane < count else np.float32(-1)
     missing = np.int64(1)
     for n in range(groups_listed):
-        group = listed[np.uint64(n)]
+        group = listed[frame, np.uint64(n)]
         i = np.int64(start[np.uint64(group)])
         last = np.int64(start[np.uint64(group + 1)]) - 1
         while i <= last:
@@ -109,24 +112,15 @@ def count_near(
     for lane in range(count):
         best = lanes[np.uint64(48 + lane)]
         counts[np.uint64(owner[np.uint64(lane)]), np.uint64(frame)] += best <= surely
-        doubtful |= np.int64(best > surely) & np.int64(best <= radius.possibly)
+        doubtful |= np.int64(best > surely) & np.int64(best <= possibly)
     if doubtful:
         for lane in range(count):
-            if surely < lanes[48 + lane] <= radius.possibly:
-                counts[owner[lane], frame] += _near_exactly(
-                    lanes[lane], lanes[16 + lane], lanes[32 + lane], groups, listed[:groups_listed], radius.squared
-                )
-
-
-@inline_kernel
-def _near_exactly(
-    x: np.float32, y: np.float32, z: np.float32, groups: Groups, listed: NDArray[np.int32], squared: float
-) -> int:
-    for group in listed:
-        for i in range(groups.start[group], groups.start[group + 1]):
-            dx = np.float64(x) - np.float64(groups.points[i, 0])
-            dy = np.float64(y) - np.float64(groups.points[i, 1])
-            dz = np.float64(z) - np.float64(groups.points[i, 2])
-            if dx * dx + dy * dy + dz * dz <= squared:
-                return 1
-    return 0
+            if surely < lanes[48 + lane] <= possibly:
+                x, y, z = np.float64(lanes[lane]), np.float64(lanes[16 + lane]), np.float64(lanes[32 + lane])
+                near = 0
+                for n in range(groups_listed):
+                    group = listed[frame, n]
+                    for j in range(start[group], start[group + 1]):
+                        dx, dy, dz = x - points[j, 0], y - points[j, 1], z - points[j, 2]
+                        near |= dx * dx + dy * dy + dz * dz <= squared
+                counts[owner[lane], frame] += near

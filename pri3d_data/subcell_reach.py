@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pri3d_data.cell_groups import octants_of
 from pri3d_data.cells import REACH, SUBCELLS
-from pri3d_data.cell_sorting import octants_of
 
 _RADIUS2 = 3 * SUBCELLS**2
 
