@@ -119,8 +119,9 @@ def _count_slab(
     owned = (column >= first) & (column < last)
     reach = subcell_reach()
     steps = window_steps(reach.offset)
-    arguments: tuple[Any, ...] = (*blocks, *groups, owned, shape, steps, reach.sure, reach.possible, *radius)
-    return present, count_matches(*arguments, len(present))
+    tables = (owned, shape, steps, reach.sure, reach.possible)
+    arguments: tuple[Any, ...] = (*blocks, *groups, *tables, *radius, len(present))
+    return present, count_matches(*arguments)
 
 
 @kernel

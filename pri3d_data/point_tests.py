@@ -80,7 +80,7 @@ def count_near(
         i = np.int64(start[np.uint64(group)])
         last = np.int64(start[np.uint64(group + 1)]) - 1
         while i <= last:
-            # Four points a turn, the last ones again where there are fewer: the smallest distance is the same.
+            # Four points a turn, the last again where there are fewer: the smallest distance is the same.
             i0, i1 = np.uint64(i), np.uint64(min(i + 1, last))
             i2, i3 = np.uint64(min(i + 2, last)), np.uint64(min(i + 3, last))
             x0, y0, z0 = points[i0, 0], points[i0, 1], points[i0, 2]

@@ -1,7 +1,8 @@
 """Which subcells of a cell a neighbouring cell's points reach for sure, and which they may reach.
 
-Worked out once, in whole numbers, for all places of a neighbour: subcells d apart along an axis hold points between
-max(|d| - 1, 0) and |d| + 1 sides apart, and the radius is 4·√3 sides (a hair more: see `cells.SIDE_OF_RADIUS`).
+Worked out once, in whole numbers, for all places of a neighbour: subcells d apart along an axis hold points
+between max(|d| - 1, 0) and |d| + 1 sides apart, and the radius is 4·√3 sides (a hair more: see
+`cells.SIDE_OF_RADIUS`).
 """
 
 from __future__ import annotations
