@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from pri3d_data.backproject import backproject
-from pri3d_data.cells import SIDE_OF_RADIUS, stable_order
+from pri3d_data.cells import SIDE_OF_RADIUS
 from pri3d_data.overlap import match_counts
 from pri3d_data.scannet import ScanNetCapture, find_scenes
 
@@ -215,13 +215,6 @@ def test_the_input_is_left_as_it_was() -> None:
     before = points.copy()
     match_counts(points, np.array([0, 50, 100]), RADIUS_M, 10)
     np.testing.assert_array_equal(points, before)
-
-
-@given(st.lists(st.one_of(st.integers(0, 5), st.integers(0, 2**62))))
-def test_sorting_by_cell_is_stable_for_keys_of_any_size(keys: list[int]) -> None:
-    array = np.array(keys, np.int64)
-    order = stable_order(array, max(keys, default=0))
-    np.testing.assert_array_equal(order, np.argsort(array, kind="stable"))
 
 
 # ---- a real room
