@@ -96,7 +96,7 @@ class PairStream:
         """A digest of everything that decides the order of the stream, to tell whether it can be resumed."""
         index = self.index
         parts = (index.pairs.scene, index.frames.number[index.pairs.a], index.frames.number[index.pairs.b])
-        digest = hashlib.blake2b(digest_size=8)
+        digest = hashlib.blake2b("/".join(index.scene_names).encode(), digest_size=8)
         for part in (*parts, self._parts, np.array([*self._lanes_of, self.pairs_per_visit, self.seed])):
             digest.update(np.asarray(part, dtype=np.int64).tobytes())
         return digest.hexdigest()
