@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,12 +14,16 @@ from fsspec.implementations.local import LocalFileSystem
 
 from pri3d_data.errors import DataError
 
+_ATTEMPTS = 6
+_FIRST_WAIT_S = 0.1
+
 
 class ByteSource:
     """A file open for reads at byte offsets.
 
-    Local files are read with ``pread`` (no shared position, no read-ahead, about a microsecond a call);
-    anything else goes through fsspec.
+    Local files are read with ``pread`` (no shared position, no read-ahead, about a microsecond a call).
+    Anything else goes through fsspec, one request for exactly the bytes asked for; a request that fails, or
+    brings fewer bytes, is repeated a few times, each after about twice the wait.
 
     Args:
         path: local path or URL.
@@ -29,6 +35,7 @@ class ByteSource:
     def __init__(self, path: str) -> None:
         self.path = path
         self._remote: Any = None
+        self._inside = ""
         self._descriptor = -1
         try:
             fs, inside = url_to_fs(path)
@@ -38,10 +45,13 @@ class ByteSource:
                 self._descriptor = os.open(inside, os.O_RDONLY)
                 self.size = os.fstat(self._descriptor).st_size
             else:
-                self._remote = fs.open(inside, "rb")
-                if self._remote.size is None:
+                about = fs.info(inside)
+                if about.get("type") == "directory":
+                    raise DataError("is a folder, not a file.", file=path)
+                if about.get("size") is None:
                     raise DataError("its server does not tell its size.", file=path)
-                self.size = int(self._remote.size)
+                self._remote, self._inside = fs, inside
+                self.size = int(about["size"])
         except FileNotFoundError as error:
             raise DataError("the file does not exist.", file=path) from error
         except OSError as error:
@@ -71,8 +81,7 @@ class ByteSource:
                         break
                     data += more
             else:
-                self._remote.seek(offset)
-                data = bytes(self._remote.read(length))
+                data = self._fetched(offset, length) if length else b""
         except OSError as error:
             raise DataError(
                 f"reading {length} bytes failed: {error.strerror or error}.", file=self.path, offset=offset
@@ -85,11 +94,28 @@ class ByteSource:
             )
         return data
 
+    def _fetched(self, offset: int, length: int) -> bytes:
+        """The range from wherever it is, or what came of it at the last attempt."""
+        for attempt in range(_ATTEMPTS):
+            last = attempt + 1 == _ATTEMPTS
+            try:
+                data = bytes(self._remote.cat_file(self._inside, start=offset, end=offset + length))
+            except FileNotFoundError:
+                raise
+            # Every kind of storage has its own exceptions for a connection that broke.
+            except Exception as error:
+                if last:
+                    raise OSError(f"{type(error).__name__}: {error}") from error
+            else:
+                if len(data) == length or last:
+                    return data
+            # Many workers that were refused together are not to come back together.
+            time.sleep(_FIRST_WAIT_S * 2**attempt * random.uniform(0.5, 1.5))
+        raise AssertionError
+
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
-        if self._remote is not None:
-            self._remote.close()
-        elif self._descriptor >= 0:
+        if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
 

@@ -3,11 +3,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 from uuid import uuid4
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
+from pri3d_data import byte_source
 from pri3d_data.byte_source import ByteSource
 from pri3d_data.errors import DataError
 
@@ -103,3 +106,64 @@ def test_a_file_that_shrinks_while_open_is_noticed(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="shrank") as caught:
             source.read(90, 100)
     assert caught.value.offset == 90
+
+
+class FaultyStorage(MemoryFileSystem):
+    """Does to each request what ``faults`` says next; nothing once they are used up."""
+
+    protocol = "faulty"
+    faults: ClassVar[list[str]] = []
+    requests: ClassVar[list[tuple[int, int]]] = []
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return path.removeprefix("faulty://")
+
+    def cat_file(
+        self, path: str, start: int | None = None, end: int | None = None, **settings: object
+    ) -> bytes:
+        assert start is not None
+        assert end is not None
+        self.requests.append((start, end))
+        fault = self.faults.pop(0) if self.faults else ""
+        if fault == "503":
+            raise OSError("503 Slow Down")
+        if fault == "reset":
+            raise RuntimeError("the connection was reset by its peer")
+        data = bytes(super().cat_file(path, start=start, end=end, **settings))
+        return data[: len(data) // 2] if fault == "short" else data
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FaultyStorage]]:
+    fsspec.register_implementation("faulty", FaultyStorage, clobber=True)
+    monkeypatch.setattr(byte_source, "_FIRST_WAIT_S", 0.0001)
+    monkeypatch.setattr(FaultyStorage, "requests", [])
+    storage = fsspec.filesystem("faulty")
+    storage.pipe_file("/bytes", CONTENT)
+    yield FaultyStorage
+    storage.rm("/bytes")
+
+
+@pytest.mark.parametrize("faults", [["503"], ["reset"], ["short"], ["503", "short", "reset", "503", "short"]])
+def test_a_request_that_failed_or_came_back_short_is_repeated(
+    faulty: type[FaultyStorage], monkeypatch: pytest.MonkeyPatch, faults: list[str]
+) -> None:
+    monkeypatch.setattr(faulty, "faults", [*faults])
+    with ByteSource("faulty:///bytes") as source:
+        assert source.read(100, 50) == CONTENT[100:150]
+    # Not a byte more than was asked for, each time.
+    assert faulty.requests == [(100, 150)] * (len(faults) + 1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"), [("503", "503 Slow Down"), ("reset", "reset by its peer"), ("short", "25 of 50")]
+)
+def test_storage_that_keeps_failing_is_given_up_with_its_reason(
+    faulty: type[FaultyStorage], monkeypatch: pytest.MonkeyPatch, fault: str, said: str
+) -> None:
+    monkeypatch.setattr(faulty, "faults", [fault] * 100)
+    with ByteSource("faulty:///bytes") as source, pytest.raises(DataError, match=said) as caught:
+        source.read(100, 50)
+    assert caught.value.offset == 100
+    assert len(faulty.requests) == 6
