@@ -40,8 +40,7 @@ def encode_frames(drive: KittiDrive, parameters: KittiParameters, mapped: Mapped
             try:
                 samples.append(_encode(capture, frame, parameters))
             except DataError as error:
-                offset = -1 if error.offset is None else error.offset
-                lost = Failure(drive.scene, frame.index, "frames", error.file, offset, error.reason)
+                lost = Failure.of(drive.scene, frame.index, "frames", error)
                 failures += [lost] if frame.index <= drive.last else []
     return EncodedFrames(tuple(samples), tuple(failures))
 

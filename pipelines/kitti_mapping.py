@@ -90,8 +90,7 @@ def map_pairs(drive: KittiDrive, parameters: KittiParameters) -> MappedPairs:
                 if not depth.any():
                     raise DataError("nothing was measured in the view of camera 2.", frame=frame.index)
             except DataError as error:
-                offset = -1 if error.offset is None else error.offset
-                lost = Failure(drive.scene, frame.index, "mapping", error.file, offset, error.reason)
+                lost = Failure.of(drive.scene, frame.index, "mapping", error)
                 failures += [lost] if frame.index <= drive.last else []
                 continue
             view = view_of(frame, depth, parameters)

@@ -69,8 +69,7 @@ def encode_photos(
         except DataError as error:
             # What sound data lack too does not make a build fail, as lost tracking does not.
             stage = "index" if usual_lack(error) else "photos"
-            offset = -1 if error.offset is None else error.offset
-            failures.append(Failure(files.scene, number, stage, error.file, offset, error.reason))
+            failures.append(Failure.of(files.scene, number, stage, error))
     return EncodedPhotos(tuple(samples), tuple(failures))
 
 

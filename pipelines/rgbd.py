@@ -78,13 +78,13 @@ def encode_frames(open_capture: OpenCapture, scene: Scene, parameters: RgbdParam
             try:
                 sample = _encode(capture, frame, parameters)
             except DataError as error:
-                failures.append(_failure(scene.scene, frame, "frames", error))
+                failures.append(Failure.of(scene.scene, frame.index, "frames", error))
                 continue
             if parameters.labels:
                 try:
                     sample = replace(sample, label=_label(capture, frame, sample))
                 except DataError as error:
-                    failures.append(_failure(scene.scene, frame, "labels", error))
+                    failures.append(Failure.of(scene.scene, frame.index, "labels", error))
             samples.append(sample)
     return EncodedFrames(tuple(samples), tuple(failures))
 
@@ -98,7 +98,7 @@ def count_overlap(open_capture: OpenCapture, scene: Scene, parameters: RgbdParam
             try:
                 measured.append((frame, _measured(capture, frame)))
             except DataError as error:
-                failures.append(_failure(scene.scene, frame, "overlap", error))
+                failures.append(Failure.of(scene.scene, frame.index, "overlap", error))
         unit_m = capture.depth_unit_m
     # Points are float32 from a whole-metre origin near the scene, exact to micrometres anywhere on Earth, and
     # laid out in one array from the start: of a long scan there is no room for a second copy.
@@ -130,7 +130,7 @@ def quantise_geometry(open_capture: OpenCapture, scene: Scene, parameters: RgbdP
             return SceneGeometry(None, ())
         voxels, colors = occupied_voxels(surface.points_world, surface.colors, parameters.voxel_m)
     except DataError as error:
-        return SceneGeometry(None, (_failure(scene.scene, None, "geometry", error),))
+        return SceneGeometry(None, (Failure.of(scene.scene, -1, "geometry", error),))
     except ValueError as error:
         return SceneGeometry(None, (Failure(scene.scene, -1, "geometry", "", -1, f"{error}."),))
     return SceneGeometry(Geometry(voxels, colors, parameters.voxel_m), ())
@@ -222,10 +222,3 @@ def _pairs(
         overlap = (matched / np.maximum(sizes, 1)).max(axis=1, initial=0.0)
     keep = overlap >= rule.min_overlap
     return PairRows(numbers[ends[keep]], sizes[keep], matched[keep], overlap[keep])
-
-
-def _failure(scene: str, frame: Frame | None, stage: str, error: DataError) -> Failure:
-    number = frame.index if frame is not None else -1
-    return Failure(
-        scene, number, stage, error.file, -1 if error.offset is None else error.offset, error.reason
-    )

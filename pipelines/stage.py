@@ -71,8 +71,7 @@ def attempt(
         value = run(*arguments, *(result.value for result in inputs if isinstance(result, Done)))
     except DataError as error:
         frame = -1 if error.frame is None else error.frame
-        offset = -1 if error.offset is None else error.offset
-        failure = Failure(scene, frame, name, error.file, offset, error.reason)
+        failure = Failure.of(scene, frame, name, error)
     except Pri3DError:
         raise
     except Exception as error:

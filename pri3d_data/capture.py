@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pri3d_data.camera import Camera
+from pri3d_data.errors import DataError
 
 Codec = Literal["jpeg", "png", "raw"]
 
@@ -81,6 +82,13 @@ class Failure:
     file: str
     offset: int
     reason: str
+
+    @classmethod
+    def of(cls, scene: str, frame: int, stage: str, error: DataError) -> Failure:
+        """What an error says, for the table."""
+        return cls(
+            scene, frame, stage, error.file, -1 if error.offset is None else error.offset, error.reason
+        )
 
 
 @dataclass(frozen=True, eq=False)
