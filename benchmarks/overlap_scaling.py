@@ -3,8 +3,8 @@
 python benchmarks/overlap_scaling.py --json overlap_scaling.json
 
 A made-up scan of 300 frames is thinned out evenly, in frames or in points. The model beside the measurements
-is so many nanoseconds a point, for sorting, and so many a group (one frame's points in one cell), for deciding.
-Seconds are the processor's, so that a busy machine bends the curve less.
+is so many nanoseconds a point, for sorting, and so many a group (one frame's points in one cell), for
+deciding. Seconds are the processor's, so that a busy machine bends the curve less.
 """
 
 from __future__ import annotations

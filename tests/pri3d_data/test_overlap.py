@@ -61,6 +61,17 @@ def assert_exact(cloud: Cloud, tiles: tuple[int, ...] = TILES) -> None:
         np.testing.assert_array_equal(cloud.counts(tile_points), expected, f"{tile_points} points a tile")
 
 
+def assert_as_a_kd_tree_counts(frames: list[Points], radius_m: float) -> None:
+    counts = Cloud(frames, radius_m).counts(8_000_000)
+    for a, ours in enumerate(frames):
+        for b, theirs in enumerate(frames):
+            distance, _ = cKDTree(theirs.astype(np.float64)).query(
+                ours.astype(np.float64), distance_upper_bound=np.nextafter(radius_m, np.inf)
+            )
+            assert counts[a, b] == np.isfinite(distance).sum()
+    assert (counts > 0).any(axis=1).all()
+
+
 @st.composite
 def lattice_clouds(draw: st.DrawFn) -> Cloud:
     """Points whose coordinates and squared distances are whole multiples of a power of two.
@@ -313,14 +324,7 @@ def test_voxel_means_are_counted_as_a_kd_tree_counts_them(offset: float) -> None
         voxel_means((part + random.normal(0, 0.01, part.shape)).astype(np.float32), 0.05)
         for part in (surface[:3000], surface[2000:5000], surface[4000:])
     ]
-    counts = Cloud(frames, 0.075).counts(8_000_000)
-    for a, ours in enumerate(frames):
-        for b, theirs in enumerate(frames):
-            distance, _ = cKDTree(theirs.astype(np.float64)).query(
-                ours.astype(np.float64), distance_upper_bound=np.nextafter(0.075, 1)
-            )
-            assert counts[a, b] == np.isfinite(distance).sum()
-            assert counts[a, b] > 0
+    assert_as_a_kd_tree_counts(frames, 0.075)
 
 
 # ---- a real room
@@ -362,3 +366,8 @@ def test_a_real_room_is_counted_as_a_kd_tree_counts_it(room: list[Points], tile_
 @pytest.mark.real_data
 def test_a_real_room_is_counted_as_brute_force_counts_it(room: list[Points]) -> None:
     assert_exact(Cloud([points[::120] for points in room[:3]], RADIUS_M), (500, 8_000_000))
+
+
+@pytest.mark.real_data
+def test_a_real_rooms_voxel_means_are_counted_as_a_kd_tree_counts_them(room: list[Points]) -> None:
+    assert_as_a_kd_tree_counts([voxel_means(points, 0.05) for points in room], 0.075)
