@@ -46,7 +46,7 @@ def test_every_point_is_in_the_group_of_its_frame_and_cell(seed: int, sizes: lis
             subcells = np.floor((mine[:, :3].astype(np.float64) - grid.low) * grid.inverse).astype(np.int64)
             cells |= {tuple(c) for c in (subcells >> 2).tolist()}
             number = (subcells & 3) @ np.array([16, 4, 1])
-            np.testing.assert_array_equal(mine[:, 3], number)
+            np.testing.assert_array_equal(mine[:, 3], int(groups.frame[g]) * 64 + number)
             assert int(groups.subcells[g]) & (2**64 - 1) == sum(1 << n for n in set(number.tolist()))
             seen += [(int(groups.frame[g]), *map(float, p)) for p in mine[:, :3]]
         assert len(cells) == 1
