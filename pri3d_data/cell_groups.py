@@ -106,9 +106,9 @@ def _group(
     for frame in range(len(starts) - 1):
         for j in range(starts[frame], starts[frame + 1]):
             i = np.uint64(j)
-            cell = np.uint64(cell_of[i])
-            to = np.uint64(at[cell])
-            at[cell] += 1
+            home = np.uint64(cell_of[i])
+            to = np.uint64(at[home])
+            at[home] += 1
             placed[to, 0] = points[i, 0]
             placed[to, 1] = points[i, 1]
             placed[to, 2] = points[i, 2]
