@@ -120,10 +120,23 @@ def open3d_tree(points: NDArray[np.float32]) -> Counter:
     return count
 
 
+def voxel_hash_table(points: NDArray[np.float32]) -> Counter:
+    """A plain hash of voxels, one frame against one frame, compiled with numba."""
+    from voxel_hash import build_table, count_within
+
+    starts, _, placed = build_table(points, RADIUS_M)
+
+    def count(queries: NDArray[np.float32]) -> int:
+        return count_within(starts, placed, queries, RADIUS_M)
+
+    return count
+
+
 PEERS: dict[str, tuple[str, Build]] = {
     "scipy": ("scipy cKDTree", scipy_tree),
     "pykdtree_float32": ("pykdtree, float32", lambda points: pykdtree_tree(points, np.float32)),
     "pykdtree_float64": ("pykdtree, float64", lambda points: pykdtree_tree(points, np.float64)),
+    "voxel_hash": ("numba voxel hash, pair by pair", voxel_hash_table),
     "open3d": ("Open3D hybrid search", open3d_tree),
 }
 
@@ -153,6 +166,23 @@ def load_clouds(found: measure.Captures, frames: int | None) -> list[NDArray[np.
     return clouds
 
 
+def procedural_room(scratch: Path, frames: int) -> str:
+    """A made-up capture, 640×480 with a sensor's noise and holes, a frame every 25/30 s; its folder."""
+    from pri3d_data.synth.scannet import ScanNetSynth, write_scannet
+
+    spec = ScanNetSynth(
+        frames=frames,
+        color_size=(160, 120),
+        depth_size=(640, 480),
+        pose_stride=25,
+        noise=True,
+        holes=True,
+        labels=False,
+    )
+    write_scannet(scratch / "procedural_room", scenes=1, seed=0, spec=spec)
+    return str(scratch / "procedural_room")
+
+
 def usable_peers() -> tuple[dict[str, Peer], dict[str, str]]:
     """Peers that can be imported and count right on two points, and why the others cannot."""
     peers, skipped = {}, {}
@@ -172,6 +202,7 @@ def usable_peers() -> tuple[dict[str, Peer], dict[str, str]]:
 @measure.options
 @click.option("--pairs", default=60, show_default=True, help="Ordered pairs the peers are timed on.")
 @click.option("--frames", type=int, help="Use the first frames only.")
+@click.option("--procedural", type=int, help="Make a room of so many frames instead of reading a real one.")
 @click.option("--seed", default=0, show_default=True, help="Chooses the ordered pairs.")
 def main(
     json_file: Path | None,
@@ -181,11 +212,14 @@ def main(
     markdown: bool,
     pairs: int,
     frames: int | None,
+    procedural: int | None,
     seed: int,
 ) -> None:
-    """Exact overlap counts of all ordered pairs of frames, against scipy, pykdtree and Open3D."""
+    """Exact overlap counts of all ordered pairs, against scipy, pykdtree, Open3D and a voxel hash."""
     measure.one_core()
     with tempfile.TemporaryDirectory() as scratch:
+        if procedural is not None:
+            data, stride = procedural_room(Path(scratch), procedural), 1
         found = measure.captures(data, stride, Path(scratch))
         clouds = load_clouds(found, frames)
     points = np.concatenate(clouds)

@@ -20,7 +20,8 @@ class Groups(NamedTuple):
     """Points of one frame in one cell, cell after cell, by ascending frame.
 
     Attributes:
-        points: (N, 4) float32 metres; the fourth is the subcell's number, x·16 + y·4 + z.
+        points: (N, 4) float32 metres; the fourth is frame·64 + subcell, exact below 2^18 frames;
+            a subcell's number is x·16 + y·4 + z.
         start: (G + 1,) int32; group g holds ``points[start[g]:start[g + 1]]``.
         frame: (G,) int32.
         subcells: (G,) int64; bit s says whether subcell s holds a point.
@@ -90,56 +91,65 @@ def _group(
 ]:
     """``cell_of`` comes in with blocks as they were met, numbered by rank now; it is overwritten."""
     cells = first_cell[-1]
-    # Of each cell, side by side: points, groups, the last frame met. Then where the next of each goes.
-    state = np.zeros((cells, 4), dtype=np.int32)
-    state[:, 2] = -1
-    for frame in range(len(starts) - 1):
-        for j in range(starts[frame], starts[frame + 1]):
-            i = np.uint64(j)
-            block = np.uint64(rank[np.uint64(cell_of[i])])
-            below = (np.int64(1) << np.int64(place[i] >> 6)) - 1
-            cell = np.uint64(first_cell[block] + bit_count(occupied[block] & below))
-            cell_of[i] = np.int32(cell)
-            state[cell, 0] += 1
-            if state[cell, 2] != frame:
-                state[cell, 2] = frame
-                state[cell, 1] += 1
-    first_group = np.empty(cells + 1, dtype=np.int32)
-    total = 0
-    count = 0
+    # Where the next point of each cell goes; before that, one cell ahead, how many points a cell has.
+    at = np.zeros(cells + 1, dtype=np.int32)
+    for j in range(len(points)):
+        i = np.uint64(j)
+        block = np.uint64(rank[np.uint64(cell_of[i])])
+        below = (np.int64(1) << np.int64(place[i] >> 6)) - 1
+        cell = np.int32(first_cell[block] + bit_count(occupied[block] & below))
+        cell_of[i] = cell
+        at[np.uint64(cell + 1)] += 1
     for c in range(cells):
-        first_group[c] = count
-        state[c, 0], total = total, total + state[c, 0]
-        state[c, 1], count = count, count + state[c, 1]
-        state[c, 2] = -1
-    first_group[cells] = count
-
+        at[c + 1] += at[c]
     placed = np.empty((len(points), 4), dtype=np.float32)
-    start = np.empty(count + 1, dtype=np.int32)
-    frame_of = np.empty(count, dtype=np.int32)
-    subcells = np.zeros(count, dtype=np.int64)
-    frames = np.zeros((cells, words), dtype=np.int64)
     for frame in range(len(starts) - 1):
         for j in range(starts[frame], starts[frame + 1]):
             i = np.uint64(j)
-            cell = np.uint64(cell_of[i])
-            to = np.uint64(state[cell, 0])
-            state[cell, 0] += 1
-            if state[cell, 2] != frame:
-                state[cell, 2] = frame
-                new = state[cell, 1]
-                state[cell, 1] += 1
-                start[new] = np.int32(to)
-                frame_of[new] = frame
-                frames[cell, frame >> 6] |= np.int64(1) << np.int64(frame & 63)
-            subcell = np.int64(place[i] & 63)
+            home = np.uint64(cell_of[i])
+            to = np.uint64(at[home])
+            at[home] += 1
             placed[to, 0] = points[i, 0]
             placed[to, 1] = points[i, 1]
             placed[to, 2] = points[i, 2]
-            placed[to, 3] = np.float32(subcell)
-            subcells[np.uint64(state[cell, 1] - 1)] |= np.int64(1) << subcell
+            placed[to, 3] = np.float32(frame << 6 | place[i] & 63)
+
+    # Of memory that is never written to, the machine gives none.
+    start = np.empty(len(points) + 1, dtype=np.int32)
+    frame_of = np.empty(len(points), dtype=np.int32)
+    subcells = np.empty(len(points), dtype=np.int64)
+    octants = np.empty(len(points), dtype=np.uint8)
+    first_group = np.empty(cells + 1, dtype=np.int32)
+    frames = np.zeros((cells, words), dtype=np.int64)
+    count = 0
+    done = 0
+    for c in range(cells):
+        first_group[c] = count
+        # By now it is where the next cell starts.
+        stop = np.int64(at[c])
+        while done < stop:
+            here = np.int64(placed[np.uint64(done), 3]) >> 6
+            start[count] = done
+            inside = 0
+            while done < stop:
+                code = np.int64(placed[np.uint64(done), 3])
+                if code >> 6 != here:
+                    break
+                inside |= int(np.int64(1) << (code & 63))
+                done += 1
+            frame_of[count] = here
+            subcells[count] = inside
+            octants[count] = octants_of(inside)
+            frames[c, here >> 6] |= np.int64(1) << (here & 63)
+            count += 1
+    first_group[cells] = count
     start[count] = len(points)
-    octants = np.empty(count, dtype=np.uint8)
-    for group in range(count):
-        octants[group] = octants_of(subcells[group])
-    return placed, start, frame_of, subcells, octants, first_group, frames
+    return (
+        placed,
+        start[: count + 1],
+        frame_of[:count],
+        subcells[:count],
+        octants[:count],
+        first_group,
+        frames,
+    )

@@ -60,7 +60,7 @@ def settle_by_distance(
                 near = np.int64(0)
                 for j in range(first, last):
                     i = np.uint64(j)
-                    subcell = np.int64(points[i, 3])
+                    subcell = np.int64(points[i, 3]) & 63
                     near += reached >> subcell & 1
                     lanes[np.uint64(waiting)] = points[i, 0]
                     lanes[np.uint64(16 + waiting)] = points[i, 1]

@@ -69,6 +69,7 @@ def match_counts(
         def count(slab: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
             return _count_slab(points, starts, grid, radius, axis, *slab, budget)
 
+        # A pool starts its threads when it is given work.
         with ThreadPoolExecutor(threads) as pool:
             for present, part in map(count, slabs) if threads == 1 else pool.map(count, slabs):
                 counts[np.ix_(present, present)] += part

@@ -71,8 +71,7 @@ def test_resuming_reads_no_turn_before_the_one_it_stands_in():
     assert min(stream.served) == (4, 2, 2)
 
 
-@pytest.mark.parametrize("ranks", [2, 4, 5])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("ranks", "workers"), [(2, 0), (4, 0), (5, 0), (4, 2)])
 def test_ranks_that_do_not_divide_the_lanes_share_every_sample_all_the_same(ranks, workers):
     stream = PretendStream(lanes=6, turns=3, in_last_turn=4)
     parts = [
